@@ -1,0 +1,86 @@
+import type { PakError } from '../errors.ts'
+import type { DesiredState } from '../model/desired.ts'
+import type { ObservedState } from '../model/observed.ts'
+import type { Op, Step, StepOf } from '../model/plan.ts'
+
+/**
+ * Whatever can make a project real: this machine (`linux`), a host in memory (`memory`), a user's own
+ * module. It observes and acts; it never decides.
+ */
+export interface Executor {
+  readonly name: string
+
+  /** Names of all projects that have a record here, sorted. */
+  projects(): Promise<readonly string[]>
+
+  /** Everything about one project in one go, consistent enough to plan on. Changes nothing. */
+  inspect(scope: InspectScope, signal?: AbortSignal): Promise<ObservedState>
+
+  /**
+   * What stands in the way of these steps on this host: ports taken (with the holder), subnets that
+   * collide with routes, missing bind sources, controllers that the kernel lacks. Changes nothing.
+   */
+  preflight(request: PreflightRequest, signal?: AbortSignal): Promise<readonly PakError[]>
+
+  /**
+   * Run steps of one op that are ready together. Each step is idempotent; a thing already there, or
+   * already gone, is success. One outcome per step, in the same order; it rejects only for a bug.
+   */
+  run<O extends Op>(
+    op: O,
+    steps: readonly StepOf<O>[],
+    context: RunContext,
+  ): Promise<readonly StepOutcome[]>
+
+  /** Tell whenever something that `inspect` would show may have changed. Dispose to stop. */
+  watch(onChange: (change: HostChange) => void): Disposable
+
+  /** How to run a command inside a container: the caller spawns it with its own stdio. */
+  exec(request: ExecRequest): Promise<ExecInvocation>
+}
+
+export interface InspectScope {
+  readonly project: string
+  /** Image references whose digest in the local store the plan needs. */
+  readonly images: readonly string[]
+}
+
+export interface PreflightRequest {
+  readonly desired: DesiredState
+  readonly observed: ObservedState
+  readonly steps: readonly Step[]
+}
+
+export interface RunContext {
+  readonly project: string
+  readonly signal: AbortSignal
+  /** How many things of one kind may be under way at once. */
+  readonly concurrency: number
+}
+
+/** `null`: done. */
+export type StepOutcome = PakError | null
+
+export interface HostChange {
+  readonly project: string
+  /** For the journal and the log: `container exited`, `timer`. */
+  readonly cause: string
+}
+
+export interface ExecRequest {
+  readonly project: string
+  readonly container: string
+  readonly command: readonly string[]
+  readonly environment: Readonly<Record<string, string>>
+  /** `null`: the container's own. */
+  readonly user: string | null
+  readonly workingDir: string | null
+  readonly tty: boolean
+}
+
+/** A program to spawn with an argument array; its exit status is the command's. */
+export interface ExecInvocation {
+  readonly file: string
+  readonly args: readonly string[]
+  readonly env: Readonly<Record<string, string>>
+}

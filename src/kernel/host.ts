@@ -1,0 +1,219 @@
+import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import * as fs from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { PakError } from '../errors.ts'
+import type { FileFacts, Kernel, RunOptions, RunResult } from './kernel.ts'
+import { packageOf } from './packages.ts'
+
+const OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024
+const DEFAULT_TIMEOUT_MS = 30_000
+/** What host tools get to see: nothing of the user's environment. */
+const TOOL_ENVIRONMENT = {
+  PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+  LANG: 'C',
+  LC_ALL: 'C',
+}
+
+/** This machine. */
+export const hostKernel: Kernel = {
+  run,
+  readText: (path) => orNull(fs.readFile(path, 'utf8')),
+  writeText: (path, text) => fs.writeFile(path, text),
+  replaceFile,
+  list: async (path) => ((await orNull(fs.readdir(path))) ?? []).sort(),
+  exists: async (path) => (await orNull(fs.lstat(path))) !== null,
+  stat: fileFacts,
+  readLink: (path) => orNull(fs.readlink(path)),
+  makeFolder: async (path, mode) => {
+    await fs.mkdir(path, { recursive: true, ...(mode === undefined ? {} : { mode }) })
+  },
+  removeTree,
+  removeFolder,
+  kill,
+}
+
+async function run(
+  file: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<RunResult> {
+  options.signal?.throwIfAborted()
+  const pipeVariable = options.syncPipeVariable
+  const child = spawn(file, [...args], {
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    env: {
+      ...(options.env ?? TOOL_ENVIRONMENT),
+      ...(pipeVariable === undefined ? {} : { [pipeVariable]: '3' }),
+    },
+    stdio: [
+      options.input === undefined ? 'ignore' : 'pipe',
+      'pipe',
+      'pipe',
+      ...(pipeVariable === undefined ? [] : (['pipe'] as const)),
+    ],
+  })
+  const stop = boundedLife(file, child.kill.bind(child), options)
+  const [, stdout, stderr, piped] = child.stdio.map(collect)
+  // A tool that exits before it has read everything is reported by its exit status, not by EPIPE.
+  child.stdin?.on('error', () => {})
+  child.stdin?.end(options.input)
+  try {
+    const exitCode = await new Promise<number>((resolve, reject) => {
+      child.once('error', reject)
+      const settle = (code: number | null, signal: NodeJS.Signals | null) =>
+        resolve(code ?? (signal === null ? 1 : 128))
+      // A daemon that the tool leaves behind (conmon) may keep stdout open: its exit is what counts then.
+      child.once(pipeVariable === undefined ? 'close' : 'exit', settle)
+    })
+    const result = {
+      exitCode,
+      stdout: pipeVariable === undefined ? ((await stdout) ?? '') : '',
+      stderr: pipeVariable === undefined ? ((await stderr) ?? '') : '',
+      piped: (await piped) ?? '',
+    }
+    stop.check()
+    return result
+  } catch (error) {
+    throw isMissing(error) ? toolMissing(file) : error
+  } finally {
+    stop[Symbol.dispose]()
+    child.stdout?.destroy()
+    child.stderr?.destroy()
+  }
+}
+
+/** Ends the program when its time is up or its caller gives up; `check` throws the reason afterwards. */
+function boundedLife(
+  file: string,
+  killChild: (signal: NodeJS.Signals) => boolean,
+  { signal, timeoutMs = DEFAULT_TIMEOUT_MS }: RunOptions,
+): Disposable & { check(): void } {
+  let ended: PakError | null = null
+  const end = (error: PakError) => {
+    ended ??= error
+    killChild('SIGKILL')
+  }
+  const cancel = () => end(new PakError('cancelled', `run \`${file}\`: interrupted`))
+  const timer = setTimeout(
+    () => end(new PakError('timeout', `run \`${file}\`: no end after ${timeoutMs} ms`)),
+    timeoutMs,
+  )
+  signal?.addEventListener('abort', cancel, { once: true })
+  return {
+    check() {
+      if (ended !== null) throw ended
+    },
+    [Symbol.dispose]() {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', cancel)
+    },
+  }
+}
+
+async function collect(stream: unknown): Promise<string | null> {
+  if (stream === null || typeof stream !== 'object' || !(Symbol.asyncIterator in stream))
+    return null
+  const chunks: Buffer[] = []
+  let size = 0
+  try {
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      if (size < OUTPUT_LIMIT_BYTES) chunks.push(chunk)
+      size += chunk.length
+    }
+  } catch (error) {
+    if (!isPrematureClose(error)) throw error
+  }
+  return Buffer.concat(chunks).subarray(0, OUTPUT_LIMIT_BYTES).toString('utf8')
+}
+
+function toolMissing(file: string): PakError {
+  const name = packageOf(file)
+  return new PakError('tool_missing', `run \`${file}\`: not installed`, {
+    hint:
+      name === null
+        ? 'pak doctor shows what is missing'
+        : `install the package ${name}, or run pak doctor --install`,
+  })
+}
+
+async function replaceFile(path: string, text: string | Uint8Array, mode = 0o600): Promise<void> {
+  const draft = `${path}.${randomBytes(4).toString('hex')}.tmp`
+  try {
+    await fs.writeFile(draft, text, { mode, flag: 'wx' })
+    await fs.rename(draft, path)
+  } catch (error) {
+    await fs.rm(draft, { force: true })
+    throw isMissing(error)
+      ? new PakError('storage', `write \`${path}\`: folder ${dirname(path)} is gone`, {
+          cause: error,
+        })
+      : error
+  }
+}
+
+async function fileFacts(path: string): Promise<FileFacts | null> {
+  const found = await orNull(fs.stat(path))
+  if (found === null) return null
+  return {
+    kind: kindOf(found),
+    mode: found.mode & 0o7777,
+    uid: found.uid,
+    gid: found.gid,
+    sizeBytes: found.size,
+    // makedev(3) on Linux: 12 + 20 bits of major, 8 + 12 + 12 bits of minor.
+    major: (found.rdev >>> 8) & 0xfff,
+    minor: (found.rdev & 0xff) | ((found.rdev >>> 12) & 0xfff00),
+  }
+}
+
+function kindOf(stats: Awaited<ReturnType<typeof fs.stat>>): FileFacts['kind'] {
+  if (stats.isDirectory()) return 'folder'
+  if (stats.isCharacterDevice()) return 'char'
+  if (stats.isBlockDevice()) return 'block'
+  if (stats.isFIFO()) return 'fifo'
+  return stats.isSocket() ? 'socket' : 'file'
+}
+
+async function removeTree(path: string): Promise<void> {
+  // rm(1) knows --one-file-system, node:fs does not: a mount that is still there must survive its folder.
+  const result = await run('rm', ['-rf', '--one-file-system', '--', path], { timeoutMs: 120_000 })
+  if (result.exitCode !== 0)
+    throw new PakError('storage', `remove \`${path}\`: ${result.stderr.trim()}`)
+}
+
+async function removeFolder(path: string): Promise<boolean> {
+  try {
+    await fs.rmdir(path)
+    return true
+  } catch (error) {
+    if (isMissing(error)) return true
+    if (hasCode(error, 'EBUSY') || hasCode(error, 'ENOTEMPTY')) return false
+    throw error
+  }
+}
+
+function kill(pid: number, signal: NodeJS.Signals | number): boolean {
+  if (!Number.isSafeInteger(pid) || pid < 2) throw new Error(`kill: pid ${pid} is nobody's`)
+  try {
+    return process.kill(pid, signal)
+  } catch (error) {
+    if (hasCode(error, 'ESRCH')) return false
+    throw error
+  }
+}
+
+async function orNull<T>(promise: Promise<T>): Promise<T | null> {
+  try {
+    return await promise
+  } catch (error) {
+    if (isMissing(error) || hasCode(error, 'ENOTDIR') || hasCode(error, 'ENODEV')) return null
+    throw error
+  }
+}
+
+const isMissing = (error: unknown): boolean => hasCode(error, 'ENOENT')
+const isPrematureClose = (error: unknown): boolean =>
+  hasCode(error, 'ERR_STREAM_PREMATURE_CLOSE') || hasCode(error, 'ECONNRESET')
+const hasCode = (error: unknown, code: string): boolean =>
+  error instanceof Error && 'code' in error && error.code === code

@@ -1,0 +1,69 @@
+/**
+ * The only door to host state. Everything pak reads from or does to the machine goes through one of
+ * these; it is injected, so that a test can record what was asked (`recording.ts`).
+ */
+export interface Kernel {
+  /**
+   * Run a program to its end. No shell, ever. Rejects with `tool_missing` when the program is not
+   * installed (naming the package), with `timeout` or `cancelled` when it was ended; a non-zero exit
+   * status resolves: the caller knows what it means.
+   */
+  run(file: string, args: readonly string[], options?: RunOptions): Promise<RunResult>
+
+  /** UTF-8 text; `null` when there is no such file. Other errors reject. */
+  readText(path: string): Promise<string | null>
+  /** Write in place (cgroup and proc files). */
+  writeText(path: string, text: string): Promise<void>
+  /** Write beside and rename over, mode 0600 unless given: never half a file. */
+  replaceFile(path: string, text: string | Uint8Array, mode?: number): Promise<void>
+  /** Names in a folder, sorted; empty when there is no such folder. */
+  list(path: string): Promise<readonly string[]>
+  exists(path: string): Promise<boolean>
+  /** Follows symlinks; `null` when there is no such file. */
+  stat(path: string): Promise<FileFacts | null>
+  readLink(path: string): Promise<string | null>
+  /** `mkdir -p`. */
+  makeFolder(path: string, mode?: number): Promise<void>
+  /** `rm -rf` that never crosses into another mount; a thing already gone is success. */
+  removeTree(path: string): Promise<void>
+  /** `rmdir`, for cgroups; false when it is busy or not empty, true when gone. */
+  removeFolder(path: string): Promise<boolean>
+
+  /** True when the signal was delivered; false when there is no such process. `pid` is never below 2. */
+  kill(pid: number, signal: NodeJS.Signals | number): boolean
+}
+
+export interface RunOptions {
+  readonly input?: string
+  readonly signal?: AbortSignal
+  /** Default 30 000. */
+  readonly timeoutMs?: number
+  readonly cwd?: string
+  /** Default: PATH and LANG=C only. */
+  readonly env?: Readonly<Record<string, string>>
+  /**
+   * Extra pipe: the child gets its number in this variable and what it writes there is in `piped`
+   * (conmon's _OCI_SYNCPIPE). The run ends when the pipe closes and the child has exited.
+   */
+  readonly syncPipeVariable?: string
+}
+
+export interface RunResult {
+  readonly exitCode: number
+  /** At most 16 MiB; the rest is dropped. */
+  readonly stdout: string
+  readonly stderr: string
+  /** What came through the extra pipe. */
+  readonly piped: string
+}
+
+export interface FileFacts {
+  readonly kind: 'file' | 'folder' | 'char' | 'block' | 'fifo' | 'socket'
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  readonly sizeBytes: number
+  /** Device numbers of a character or block device. */
+  readonly major: number
+  readonly minor: number
+}

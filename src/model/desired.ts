@@ -1,0 +1,202 @@
+import type { Limits } from './limits.ts'
+
+/** What should be: one project, fully normalised. No field depends on the order of anything in the file. */
+export interface DesiredState {
+  readonly project: string
+  /** A ceiling for the whole project: its parent cgroup. */
+  readonly limits: Limits
+  /** Sorted by name, as are `networks` and `volumes`. Services switched off by a profile are not here. */
+  readonly services: readonly Service[]
+  readonly networks: readonly Network[]
+  readonly volumes: readonly Volume[]
+}
+
+export interface Service {
+  readonly name: string
+  readonly replicas: number
+  /** `container_name`; only with one replica. */
+  readonly containerName: string | null
+  /** Sorted by service. */
+  readonly dependsOn: readonly Dependency[]
+  /** Everything that decides how each replica is made and kept. */
+  readonly container: ContainerSpec
+}
+
+/** Compose's `depends_on` conditions. */
+export type DependencyCondition =
+  | 'service_started'
+  | 'service_healthy'
+  | 'service_completed_successfully'
+
+export interface Dependency {
+  readonly service: string
+  readonly condition: DependencyCondition
+  readonly required: boolean
+  /** Restart this service after the other was recreated or restarted by pak. */
+  readonly restart: boolean
+}
+
+export interface ContainerSpec {
+  readonly source: RootSource
+  /** `null`: the image's own. */
+  readonly entrypoint: readonly string[] | null
+  readonly command: readonly string[] | null
+  /** Values of env files are already merged in: their content is state, not their path. */
+  readonly environment: Readonly<Record<string, string>>
+  readonly workingDir: string | null
+  readonly user: string | null
+  readonly groupAdd: readonly string[]
+  /** `null`: the container's name. */
+  readonly hostname: string | null
+  readonly domainname: string | null
+  readonly labels: Readonly<Record<string, string>>
+  readonly limits: Limits
+  /** Sorted by target. */
+  readonly mounts: readonly Mount[]
+  readonly shmBytes: number
+  readonly networkMode: NetworkMode
+  /** Sorted by network; empty unless `networkMode.kind` is `bridge`. */
+  readonly networks: readonly Attachment[]
+  /** Sorted by target, protocol, host address, published port. */
+  readonly ports: readonly PublishedPort[]
+  readonly expose: readonly string[]
+  readonly restart: RestartPolicy
+  readonly healthcheck: Healthcheck | null
+  /** A signal's name with its `SIG`, for example `SIGTERM`. `null`: the image's, else SIGTERM. */
+  readonly stopSignal: string | null
+  readonly stopGraceMs: number
+  readonly init: boolean
+  readonly readOnly: boolean
+  readonly capAdd: readonly string[]
+  readonly capDrop: readonly string[]
+  readonly privileged: boolean
+  readonly security: SecurityOptions
+  readonly sysctls: Readonly<Record<string, string>>
+  /** Sorted by name. */
+  readonly ulimits: readonly Ulimit[]
+  /** `name -> address`, sorted by name; `host-gateway` stays as it is until the container is made. */
+  readonly extraHosts: Readonly<Record<string, string>>
+  readonly dns: readonly string[]
+  readonly dnsSearch: readonly string[]
+  readonly dnsOptions: readonly string[]
+  readonly devices: readonly Device[]
+  /** `null`: a namespace of its own. */
+  readonly pidMode: NamespaceMode | null
+  readonly ipcMode: NamespaceMode | null
+  readonly utsMode: 'host' | null
+}
+
+export type RootSource =
+  | { readonly kind: 'image'; readonly reference: string }
+  /** An absolute folder. `/` is this machine's own file system, always read-only. */
+  | { readonly kind: 'rootfs'; readonly path: string }
+
+export type Mount =
+  | {
+      readonly kind: 'bind'
+      /** Absolute path on the host. */
+      readonly source: string
+      readonly target: string
+      readonly readOnly: boolean
+      readonly createHostPath: boolean
+      readonly propagation: 'private' | 'rprivate' | 'shared' | 'rshared' | 'slave' | 'rslave'
+    }
+  | {
+      readonly kind: 'volume'
+      /** Name of a declared volume; `null` for an anonymous one, which lives as long as its container. */
+      readonly volume: string | null
+      readonly target: string
+      readonly readOnly: boolean
+      /** Do not copy what the image has at the target into a new, empty volume. */
+      readonly noCopy: boolean
+    }
+  | {
+      readonly kind: 'tmpfs'
+      readonly target: string
+      readonly sizeBytes: number | null
+      /** Octal permission bits as a number, for example 0o1777. */
+      readonly mode: number | null
+      readonly readOnly: boolean
+    }
+
+export type NetworkMode =
+  | { readonly kind: 'bridge' }
+  | { readonly kind: 'none' }
+  | { readonly kind: 'host' }
+  /** Share the network namespace of the first replica of another service. */
+  | { readonly kind: 'service'; readonly service: string }
+
+export interface Attachment {
+  readonly network: string
+  /** Besides the service's and the container's name. Sorted. */
+  readonly aliases: readonly string[]
+  readonly ipv4: string | null
+}
+
+export interface PublishedPort {
+  /** An IPv4 address, `0.0.0.0` for all. */
+  readonly hostIp: string
+  readonly published: number
+  readonly target: number
+  readonly protocol: 'tcp'
+}
+
+export interface RestartPolicy {
+  readonly name: 'no' | 'always' | 'on-failure' | 'unless-stopped'
+  /** Only for `on-failure`; `null`: without end. */
+  readonly maxRetries: number | null
+}
+
+export interface Healthcheck {
+  /** What is run: `exec` by itself, `shell` through the container's `/bin/sh -c`. */
+  readonly test: { readonly kind: 'exec' | 'shell'; readonly command: readonly string[] }
+  readonly intervalMs: number
+  readonly timeoutMs: number
+  readonly startPeriodMs: number
+  readonly startIntervalMs: number
+  readonly retries: number
+}
+
+export interface SecurityOptions {
+  readonly noNewPrivileges: boolean
+  /** `default`: pak's allow-list; `unconfined`: none; otherwise the text of a profile in Docker's JSON form. */
+  readonly seccomp: 'default' | 'unconfined' | { readonly profile: string }
+  /** `null`: the runtime's default; `unconfined`: none. */
+  readonly apparmor: string | null
+  /** Keep `/proc` and `/sys` paths unmasked (`systempaths=unconfined`). */
+  readonly unmaskPaths: boolean
+}
+
+export interface Ulimit {
+  /** Lower case without `RLIMIT_`, for example `nofile`. */
+  readonly name: string
+  /** -1 is unlimited. */
+  readonly soft: number
+  readonly hard: number
+}
+
+export interface Device {
+  readonly source: string
+  readonly target: string
+  /** A subset of `rwm`. */
+  readonly permissions: string
+}
+
+export type NamespaceMode =
+  | { readonly kind: 'host' }
+  | { readonly kind: 'service'; readonly service: string }
+
+export interface Network {
+  readonly name: string
+  readonly driver: 'bridge'
+  readonly internal: boolean
+  /** CIDR; `null`: pak picks one that collides with nothing. */
+  readonly subnet: string | null
+  readonly gateway: string | null
+  readonly labels: Readonly<Record<string, string>>
+}
+
+export interface Volume {
+  readonly name: string
+  readonly labels: Readonly<Record<string, string>>
+}

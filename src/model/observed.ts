@@ -1,0 +1,64 @@
+import type { ContainerSpec, Dependency, Network, PublishedPort, Volume } from './desired.ts'
+import type { Limits } from './limits.ts'
+import type { ContainerStatus } from './status.ts'
+
+/** What is: one project as the kernel and pak's own records show it, read in one go. */
+export interface ObservedState {
+  readonly project: string
+  /** The project's record; `null` when pak knows nothing of it. */
+  readonly record: { readonly limits: Limits } | null
+  /** Sorted by name, as all lists here. */
+  readonly containers: readonly ObservedContainer[]
+  readonly networks: readonly ObservedNetwork[]
+  readonly volumes: readonly ObservedVolume[]
+  readonly firewall: ObservedFirewall
+  /** Digest in the local store of each image reference that was asked for; `null`: not there. */
+  readonly images: Readonly<Record<string, string | null>>
+}
+
+export interface ObservedContainer {
+  /** `<project>-<service>-<n>` or `container_name`. */
+  readonly name: string
+  /** 64 hexadecimal digits, new for each create. */
+  readonly id: string
+  readonly service: string
+  readonly replica: number
+  /** The desired spec that it was made from, or last updated to. */
+  readonly spec: ContainerSpec
+  readonly dependsOn: readonly Dependency[]
+  /** Digest of the image it was made from; `null` for `rootfs:`. */
+  readonly imageDigest: string | null
+  readonly status: ContainerStatus
+  readonly restartCount: number
+  readonly createdAt: string
+  /** Network name -> IPv4 address; kept across recreates. */
+  readonly addresses: Readonly<Record<string, string>>
+}
+
+export interface ObservedNetwork {
+  /** As declared when it was made. */
+  readonly spec: Network
+  readonly subnet: string
+  readonly gateway: string
+  /** Name of the bridge on the host. */
+  readonly bridge: string
+  /** Whether the bridge is there, up and has its gateway address. */
+  readonly present: boolean
+}
+
+export interface ObservedVolume {
+  readonly spec: Volume
+  readonly mountpoint: string
+}
+
+/** What pak's nft table holds for the project now. */
+export interface ObservedFirewall {
+  /** Networks whose bridge the table knows (isolation, masquerade, DNS). */
+  readonly networks: readonly string[]
+  readonly published: readonly ObservedPublication[]
+}
+
+/** A published port that the firewall forwards. `container` is `null` where the target address is nobody's. */
+export interface ObservedPublication extends PublishedPort {
+  readonly container: string | null
+}

@@ -1,0 +1,128 @@
+import type { Address } from './address.ts'
+import type {
+  ContainerSpec,
+  Dependency,
+  DependencyCondition,
+  Network,
+  PublishedPort,
+  Volume,
+} from './desired.ts'
+import type { Limits } from './limits.ts'
+
+/** Arguments of each op. A new op here fails to compile in every handler table until it is handled. */
+export interface StepArgs {
+  /** Make the project's record and parent cgroup, or bring its limits up to date. */
+  'project.create': { readonly limits: Limits }
+  'project.update': { readonly limits: Limits }
+  /** Remove everything that is left of the project: record, cgroup, logs. Volumes stay. */
+  'project.remove': { readonly keepVolumes: boolean }
+  /** Make (or mend) bridge, gateway address and the record. */
+  'network.create': { readonly network: Network }
+  'network.remove': { readonly network: string }
+  'volume.create': { readonly volume: Volume }
+  'volume.remove': { readonly volume: string }
+  /** Give identity and storage: record, addresses, overlay folders, bundle. Nothing runs yet. */
+  'container.create': {
+    readonly container: string
+    readonly service: string
+    readonly replica: number
+    readonly spec: ContainerSpec
+    readonly dependsOn: readonly Dependency[]
+    readonly imageDigest: string | null
+  }
+  /** Mounts, namespaces, cgroup, veths, processes. */
+  'container.start': { readonly container: string }
+  /** Signal, grace, kill; then the kernel objects go. Storage and record stay. */
+  'container.stop': {
+    readonly container: string
+    /** `null`: the container's own stop signal. */
+    readonly signal: string | null
+    /** `null`: the container's own grace period. */
+    readonly graceMs: number | null
+    readonly byUser: boolean
+  }
+  'container.remove': { readonly container: string }
+  /** Change fields of class `live` in place. */
+  'container.update': {
+    readonly container: string
+    readonly spec: ContainerSpec
+    readonly dependsOn: readonly Dependency[]
+    /** Top-level keys of ContainerSpec that differ, or `dependsOn`; sorted. */
+    readonly fields: readonly string[]
+  }
+  'container.kill': { readonly container: string; readonly signal: string }
+  /** Make the firewall know exactly these networks and published ports of the project: one nft transaction. */
+  'firewall.apply': {
+    readonly networks: readonly string[]
+    readonly published: readonly PlannedPublication[]
+  }
+  /** Wait until all containers of a service meet a condition. */
+  'service.wait': {
+    readonly containers: readonly string[]
+    readonly condition: Exclude<DependencyCondition, 'service_started'>
+    readonly timeoutMs: number
+  }
+}
+
+export interface PlannedPublication extends PublishedPort {
+  readonly container: string
+}
+
+export type Op = keyof StepArgs
+
+/** One unit of work. The union is distributed over ops, so that `step.op` narrows `step.args` without a cast. */
+export type Step = { [O in Op]: StepOf<O> }[Op]
+
+export interface StepOf<O extends Op> {
+  /** `<op>:<address>`, unique in a plan. */
+  readonly id: `${O}:${Address}`
+  readonly op: O
+  readonly on: Address
+  readonly because: Reason
+  /** Ids of the steps that must be done first. Sorted. */
+  readonly needs: readonly string[]
+  /** It destroys data that a user may want: the CLI asks once. */
+  readonly destroys: boolean
+  readonly args: StepArgs[O]
+}
+
+/** Why a step is in the plan, as data. */
+export type Reason =
+  | { readonly kind: 'missing' }
+  | { readonly kind: 'changed'; readonly fields: readonly FieldChange[] }
+  /** It is there, but the file does not have it. */
+  | { readonly kind: 'orphan' }
+  /** More replicas run than the file wants. */
+  | { readonly kind: 'scaled'; readonly from: number; readonly to: number }
+  | { readonly kind: 'exited'; readonly exitCode: number; readonly oomKilled: boolean }
+  | { readonly kind: 'unhealthy' }
+  | { readonly kind: 'drift'; readonly fact: string }
+  /** A dependency: `service` was recreated or restarted, or must be ready first. */
+  | { readonly kind: 'dependency'; readonly service: string }
+  /** A user asked for just this: `--force-recreate`, `pak restart`, `pak down -v`. */
+  | { readonly kind: 'requested'; readonly by: string }
+
+export interface FieldChange {
+  /** As a user would write it, for example `environment.GREETING` or `limits.memory`. */
+  readonly path: string
+  readonly from: unknown
+  readonly to: unknown
+}
+
+export interface Plan {
+  readonly project: string
+  /** In an order that respects `needs`; the same input gives the same bytes. */
+  readonly steps: readonly Step[]
+  readonly summary: PlanSummary
+  /** What is left alone and may surprise, for example orphan containers. */
+  readonly warnings: readonly string[]
+}
+
+export interface PlanSummary {
+  readonly create: number
+  readonly update: number
+  readonly recreate: number
+  readonly remove: number
+  readonly start: number
+  readonly stop: number
+}

@@ -43,6 +43,8 @@ export interface InspectScope {
   readonly project: string
   /** Image references whose digest in the local store the plan needs. */
   readonly images: readonly string[]
+  /** `containers`: records and processes only, for lists; networks and firewall are then as recorded. */
+  readonly only?: 'containers'
 }
 
 export interface PreflightRequest {

@@ -175,11 +175,12 @@ function kindOf(stats: Awaited<ReturnType<typeof fs.stat>>): FileFacts['kind'] {
   return stats.isSocket() ? 'socket' : 'file'
 }
 
-async function removeTree(path: string): Promise<void> {
+async function removeTree(...paths: readonly string[]): Promise<void> {
+  if (paths.length === 0) return
   // rm(1) knows --one-file-system, node:fs does not: a mount that is still there must survive its folder.
-  const result = await run('rm', ['-rf', '--one-file-system', '--', path], { timeoutMs: 120_000 })
+  const result = await run('rm', ['-rf', '--one-file-system', '--', ...paths], { timeoutMs: 120_000 })
   if (result.exitCode !== 0)
-    throw new PakError('storage', `remove \`${path}\`: ${result.stderr.trim()}`)
+    throw new PakError('storage', `remove \`${paths.join('`, `')}\`: ${result.stderr.trim()}`)
 }
 
 async function removeFolder(path: string): Promise<boolean> {

@@ -24,8 +24,8 @@ export interface Kernel {
   readLink(path: string): Promise<string | null>
   /** `mkdir -p`. */
   makeFolder(path: string, mode?: number): Promise<void>
-  /** `rm -rf` that never crosses into another mount; a thing already gone is success. */
-  removeTree(path: string): Promise<void>
+  /** `rm -rf` that never crosses into another mount, one process for all; a thing already gone is success. */
+  removeTree(...paths: readonly string[]): Promise<void>
   /** `rmdir`, for cgroups; false when it is busy or not empty, true when gone. */
   removeFolder(path: string): Promise<boolean>
 

@@ -66,6 +66,10 @@ export interface StepArgs {
 
 export interface PlannedPublication extends PublishedPort {
   readonly container: string
+  /** The network whose address receives the traffic: the container's first that is not internal, else its first. */
+  readonly network: string
+  /** The address declared for the container in that network; `null`: pak leases one. */
+  readonly ipv4: string | null
 }
 
 export type Op = keyof StepArgs

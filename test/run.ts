@@ -1,0 +1,155 @@
+/**
+ * The test runner: each file in a process of its own, honest totals, and a census of the machine around
+ * every file that touches it.
+ *
+ *   node --import tsx test/run.ts [--kind pure|kernel|scenario|all]... [--all] [PART-OF-PATH]
+ *
+ * `--all`: the kernel and scenario files once more under a real kernel with pure cgroup v2 (test/vm).
+ * `--no-census`: for a machine on which others make containers at the same time.
+ */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { provideBuild } from './support/build.ts'
+import { census, censusDifference } from './support/census.ts'
+import { eventually, slowness } from './support/eventually.ts'
+import { findTests, KINDS, type Kind, type TestFile } from './support/files.ts'
+import { provideHost } from './support/host.ts'
+import { runProcess } from './support/process.ts'
+import { SKIP_MARK } from './support/skip.ts'
+import {
+  addTotals,
+  closingLine,
+  judge,
+  NO_TOTALS,
+  type Totals,
+  type Verdict,
+} from './support/totals.ts'
+import { runInVm } from './support/vm.ts'
+
+const PROJECT = join(import.meta.dirname, '..')
+const TIMEOUT_MS: Readonly<Record<Kind, number>> = {
+  pure: 120_000,
+  kernel: 240_000,
+  scenario: 420_000,
+}
+const ONE_FAILED: Totals = { passed: 0, failed: 1, skipped: 0 }
+
+process.exitCode = await main()
+
+async function main(): Promise<number> {
+  const options = readOptions()
+  const files = findTests(PROJECT, options.pattern).filter((file) => options.kinds.has(file.kind))
+  if (files.length === 0) return close(ONE_FAILED, 'no test file matches')
+  const touching = files.filter((file) => file.kind !== 'pure')
+  const built = provideBuild(PROJECT)
+  if (touching.length > 0) {
+    const lacking = provideHost()
+    if (lacking !== null) console.log(`host: ${lacking}`)
+  }
+  let totals = await runPure(files.filter((file) => file.kind === 'pure'))
+  if (!built) return close(addTotals(totals, ONE_FAILED), 'npm run build')
+  for (const file of touching)
+    totals = addTotals(totals, await runTouching(file, options.withCensus))
+  if (options.inVm && touching.length > 0)
+    totals = addTotals(totals, await runInVm(PROJECT, touching, options.pattern))
+  return close(totals)
+}
+
+interface Options {
+  readonly kinds: ReadonlySet<Kind>
+  readonly pattern: string
+  readonly inVm: boolean
+  readonly withCensus: boolean
+}
+
+function readOptions(): Options {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      kind: { type: 'string', multiple: true, default: ['all'] },
+      all: { type: 'boolean', default: false },
+      'no-census': { type: 'boolean', default: false },
+    },
+  })
+  const unknown = values.kind.find((kind) => kind !== 'all' && !isKind(kind))
+  if (unknown !== undefined) throw new Error(`--kind \`${unknown}\`: pure, kernel, scenario or all`)
+  return {
+    kinds: new Set(values.kind.includes('all') ? KINDS : values.kind.filter(isKind)),
+    pattern: positionals[0] ?? '',
+    inVm: values.all,
+    withCensus: !values['no-census'],
+  }
+}
+
+function isKind(word: string): word is Kind {
+  return KINDS.some((kind) => kind === word)
+}
+
+/** Two at a time: they touch nothing that they could share. */
+async function runPure(files: readonly TestFile[]): Promise<Totals> {
+  const queue = [...files]
+  let totals = NO_TOTALS
+  const worker = async () => {
+    for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
+      const verdict = await runFile(file)
+      totals = addTotals(totals, verdict.totals)
+    }
+  }
+  await Promise.all([worker(), worker()])
+  return totals
+}
+
+async function runTouching(file: TestFile, withCensus: boolean): Promise<Totals> {
+  const before = census()
+  const { totals } = await runFile(file)
+  if (!withCensus) return totals
+  let difference: readonly string[] = []
+  try {
+    // What ends by itself (an agent with nothing left to do) is given a moment.
+    await eventually('census', () => {
+      difference = censusDifference(before, census())
+      return difference.length === 0
+    })
+    return totals
+  } catch {
+    console.log(`FAIL ${file.path}: the machine is not as it was`)
+    for (const line of difference.slice(0, 30)) console.log(`     ${line}`)
+    return addTotals(totals, ONE_FAILED)
+  }
+}
+
+async function runFile(file: TestFile): Promise<Verdict> {
+  const started = Date.now()
+  const finished = await runProcess(process.execPath, ['--import', 'tsx', file.path], {
+    cwd: PROJECT,
+    timeoutMs: TIMEOUT_MS[file.kind] * slowness,
+  })
+  const source = readFileSync(join(PROJECT, file.path), 'utf8')
+  const verdict = judge({ source, ...finished })
+  report(file, verdict, { output: finished.output, tookMs: Date.now() - started })
+  return verdict
+}
+
+function report(
+  file: TestFile,
+  { totals, problem }: Verdict,
+  { output, tookMs }: { readonly output: string; readonly tookMs: number },
+): void {
+  const failed = totals.failed > 0
+  const note = problem === null ? '' : `: ${problem}`
+  const seconds = (tookMs / 1000).toFixed(1)
+  console.log(
+    `${failed ? 'FAIL' : 'ok  '} ${file.path}  ${closingLine(totals)}  ${seconds} s${note}`,
+  )
+  if (failed) console.log(output.replaceAll(/^/gm, '     '))
+  else
+    for (const line of output.split('\n').filter((text) => text.startsWith(SKIP_MARK)))
+      console.log(`     ${line}`)
+}
+
+function close(totals: Totals, problem?: string): number {
+  if (problem !== undefined) console.log(`FAIL ${problem}`)
+  console.log(closingLine(totals))
+  return totals.failed > 0 ? 1 : 0
+}

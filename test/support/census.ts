@@ -1,0 +1,104 @@
+import { spawnSync } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+/** Everything that containers may leave behind on a machine, one readable line each. */
+export type Census = ReadonlySet<string>
+
+/** What is here now: links, network namespaces, nft tables, cgroups, mounts, processes, files. */
+export function census(): Census {
+  return new Set([
+    ...links(),
+    ...listing('netns', '/run/netns'),
+    ...nftTables(),
+    ...cgroups('/sys/fs/cgroup', 4),
+    ...mounts(),
+    ...processes(),
+    ...files('/run/pak'),
+    ...listing('state', '/var/lib/pak'),
+    ...listing('file', '/tmp').filter((line) => /^file \/tmp\/pak(t|-)/.test(line)),
+  ])
+}
+
+/** `+ left behind` and `- taken away` lines; empty when both agree. */
+export function censusDifference(before: Census, after: Census): readonly string[] {
+  const gone = [...before].filter((line) => !after.has(line)).map((line) => `- ${line}`)
+  const left = [...after].filter((line) => !before.has(line)).map((line) => `+ ${line}`)
+  return [...gone, ...left].sort()
+}
+
+function links(): string[] {
+  return jsonOf<{ ifname: string }>('ip', ['-j', 'link', 'show']).map(
+    ({ ifname }) => `link ${ifname}`,
+  )
+}
+
+function nftTables(): string[] {
+  const shown = spawnSync('nft', ['list', 'tables'], { encoding: 'utf8' })
+  return (shown.stdout ?? '')
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => `nft ${line}`)
+}
+
+function cgroups(folder: string, depth: number): string[] {
+  if (depth === 0) return []
+  return foldersIn(folder).flatMap((name) => {
+    const path = join(folder, name)
+    const here = /(^|\/)(pak|libpod|crun|conmon)/.test(path.slice('/sys/fs/cgroup'.length + 1))
+    return [...(here ? [`cgroup ${path}`] : []), ...cgroups(path, depth - 1)]
+  })
+}
+
+function mounts(): string[] {
+  return readFileSync('/proc/self/mounts', 'utf8')
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => line.split(' ').slice(0, 3).join(' '))
+    .map((line) => `mount ${line}`)
+}
+
+function processes(): string[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((pid) => {
+      const command = readOrEmpty(`/proc/${pid}/comm`).trim()
+      const title = readOrEmpty(`/proc/${pid}/cmdline`).split('\0')[0] ?? ''
+      const ours = /^(conmon|crun|runc)$/.test(command) || /^pak (agent|supervisor)/.test(title)
+      return ours ? [`process ${pid} ${title || command}`] : []
+    })
+}
+
+function files(folder: string): string[] {
+  if (!existsSync(folder)) return []
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' }).map(
+    (name) => `file ${join(folder, name)}`,
+  )
+}
+
+const listing = (noun: string, folder: string): string[] =>
+  existsSync(folder) ? readdirSync(folder).map((name) => `${noun} ${join(folder, name)}`) : []
+
+function foldersIn(folder: string): string[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name)
+  } catch {
+    // A cgroup may end between two reads.
+    return []
+  }
+}
+
+function readOrEmpty(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+function jsonOf<T>(file: string, args: readonly string[]): T[] {
+  const { stdout } = spawnSync(file, args, { encoding: 'utf8' })
+  return stdout ? (JSON.parse(stdout) as T[]) : []
+}

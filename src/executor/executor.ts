@@ -48,7 +48,8 @@ export interface InspectScope {
 }
 
 export interface PreflightRequest {
-  readonly desired: DesiredState
+  /** `null`: the plan follows from what exists alone (`down`, `stop`, ...). */
+  readonly desired: DesiredState | null
   readonly observed: ObservedState
   readonly steps: readonly Step[]
 }

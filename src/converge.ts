@@ -1,0 +1,73 @@
+import { PakError } from './errors.ts'
+import { type ApplyResult, apply } from './executor/apply.ts'
+import type { Executor } from './executor/executor.ts'
+import type { DesiredState } from './model/desired.ts'
+import type { ApplyEvent } from './model/events.ts'
+import type { ObservedState } from './model/observed.ts'
+import type { Plan } from './model/plan.ts'
+import { imageReferences } from './plan/images.ts'
+
+/** What differs between `up`, `down`, `restart`, a crash and a timer: where the file comes from, and what is decided. */
+export interface Convergence {
+  readonly project: string
+  readonly executor: Executor
+  /** The manifest, the state of the last `up`, or nothing (`null`) where only what exists counts. */
+  readonly load: () => Promise<DesiredState | null>
+  /** Pure: `plan`, `planDown` or `planAction`. */
+  readonly decide: (desired: DesiredState | null, observed: ObservedState) => Plan
+  readonly signal: AbortSignal
+}
+
+export interface Application {
+  readonly concurrency: number
+  /** Called once with the whole plan, before anything is touched. Throw here to refuse it. */
+  readonly onPlan: (plan: Plan) => void | Promise<void>
+  readonly onEvent: (event: ApplyEvent) => void
+}
+
+export interface Survey {
+  readonly desired: DesiredState | null
+  readonly observed: ObservedState
+  readonly plan: Plan
+  /** What stands in the way on this host. */
+  readonly problems: readonly PakError[]
+}
+
+/**
+ * Make the host look like the file: load -> desired -> inspect -> plan -> apply. Everything that pak
+ * does to a host, for whatever cause, comes through here. Nothing is touched while a problem is known.
+ */
+export async function converge(
+  convergence: Convergence,
+  application: Application,
+): Promise<{ readonly plan: Plan; readonly result: ApplyResult }> {
+  const { plan, problems } = await survey(convergence)
+  await application.onPlan(plan)
+  if (problems.length > 0) throw obstacle(problems)
+  const { executor, signal } = convergence
+  const { concurrency, onEvent } = application
+  return { plan, result: await apply(plan, executor, { signal, concurrency, onEvent }) }
+}
+
+/** The same without the last arrow: what would be done, why, and what stands in the way. */
+export async function survey({
+  project,
+  executor,
+  load,
+  decide,
+  signal,
+}: Convergence): Promise<Survey> {
+  const desired = await load()
+  const observed = await executor.inspect({ project, images: imageReferences(desired) }, signal)
+  const plan = decide(desired, observed)
+  const problems = await executor.preflight({ desired, observed, steps: plan.steps }, signal)
+  return { desired, observed, plan, problems }
+}
+
+function obstacle(problems: readonly PakError[]): PakError {
+  const [first, ...others] = problems
+  if (first === undefined) throw new Error('obstacle: there is none')
+  if (others.length === 0) return first
+  const lines = problems.map(({ message, hint }) => (hint === null ? message : `${message} (${hint})`))
+  return new PakError(first.code, `${problems.length} problems:\n  ${lines.join('\n  ')}`)
+}

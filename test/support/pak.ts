@@ -1,0 +1,150 @@
+import { spawn } from 'node:child_process'
+import * as fs from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { eventually, slowness } from './eventually.ts'
+
+const PAK = join(import.meta.dirname, '..', '..', 'dist', 'pak.js')
+
+export interface PakResult {
+  readonly exitCode: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface RunOptions {
+  /** Default 120 000, on a machine of usual speed; then it is killed and the run rejects. */
+  readonly timeoutMs?: number
+  readonly input?: string
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** pak as a program, with state roots and a working folder of its own. */
+export interface PakSandbox extends AsyncDisposable {
+  readonly folder: string
+  readonly root: string
+  readonly runRoot: string
+  /** `pak <args>` in `folder`; never rejects for an exit status. */
+  run(args: readonly string[], options?: RunOptions): Promise<PakResult>
+  /** The same, but anything but exit status 0 is an error with what it printed. Returns stdout. */
+  ok(args: readonly string[], options?: RunOptions): Promise<string>
+  /** `ok` with `--format json`, parsed. */
+  json<T = Record<string, unknown>[]>(args: readonly string[]): Promise<T>
+  /** Start it and leave it running, for `logs -f` and `up` in the foreground. */
+  start(args: readonly string[]): ReturnType<typeof spawn>
+  /** A file in `folder`; returns its path. */
+  write(name: string, text: string): Promise<string>
+}
+
+/**
+ * A fresh sandbox in /tmp. Dispose (`await using`) takes down every project of it, volumes included,
+ * stops its agent and removes the folder.
+ */
+export async function pakSandbox(): Promise<PakSandbox> {
+  const base = await fs.mkdtemp(join(tmpdir(), 'pakt-'))
+  const [folder, root, runRoot] = [join(base, 'work'), join(base, 'root'), join(base, 'run')]
+  await fs.mkdir(folder)
+  const start = (args: readonly string[], env: Readonly<Record<string, string>> = {}) =>
+    spawn(process.execPath, [PAK, ...args], {
+      cwd: folder,
+      env: { ...baseEnvironment(), PAK_ROOT: root, PAK_RUN_ROOT: runRoot, ...env },
+    })
+  const run = (args: readonly string[], { env, ...options }: RunOptions = {}) =>
+    toTheEnd(start(args, env), { what: `pak ${args.join(' ')}`, ...options })
+  const ok = async (args: readonly string[], options?: RunOptions) => {
+    const { exitCode, stdout, stderr } = await run(args, options)
+    if (exitCode === 0) return stdout
+    throw new Error(`pak ${args.join(' ')}: exit status ${exitCode}\n${stdout}${stderr}`)
+  }
+  return {
+    folder,
+    root,
+    runRoot,
+    run,
+    ok,
+    json: async (args) => JSON.parse(await ok([...args, '--format', 'json'])),
+    start,
+    write: async (name, text) => {
+      await fs.mkdir(dirname(join(folder, name)), { recursive: true })
+      await fs.writeFile(join(folder, name), text)
+      return join(folder, name)
+    },
+    [Symbol.asyncDispose]: () => dispose({ base, root, runRoot }, run),
+  }
+}
+
+interface Places {
+  readonly base: string
+  readonly root: string
+  readonly runRoot: string
+}
+
+async function dispose(
+  { base, root, runRoot }: Places,
+  run: (args: readonly string[], options?: RunOptions) => Promise<PakResult>,
+): Promise<void> {
+  const problems: string[] = []
+  for (const project of await namesIn(join(root, 'projects'))) {
+    const down = await run(['down', '-p', project, '-v', '-t', '0', '--remove-orphans'])
+    if (down.exitCode !== 0) problems.push(`down ${project}: ${down.stderr.trim()}`)
+  }
+  if ((await namesIn(runRoot)).includes('pak.sock')) await run(['agent', 'stop'])
+  await eventually('the agent ends', async () => (await processesOf(runRoot)).length === 0).catch(
+    async () => {
+      const left = await processesOf(runRoot)
+      problems.push(`processes left: ${left.join(', ')}`)
+      for (const pid of left) process.kill(pid, 'SIGKILL')
+    },
+  )
+  await fs.rm(base, { recursive: true, force: true })
+  if (problems.length > 0) throw new Error(`dispose: ${problems.join('; ')}`)
+}
+
+const namesIn = async (folder: string): Promise<readonly string[]> =>
+  fs.readdir(folder).catch(() => [])
+
+/** Agents and supervisors whose command line names this run root, and nobody else. */
+async function processesOf(runRoot: string): Promise<readonly number[]> {
+  const pids = (await fs.readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number)
+  const lines = await Promise.all(
+    pids.map((pid) => fs.readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')),
+  )
+  return pids.filter((pid, index) => pid !== process.pid && lines[index]?.includes(runRoot))
+}
+
+function toTheEnd(
+  child: ReturnType<typeof spawn>,
+  { what, input, timeoutMs = 120_000 }: RunOptions & { readonly what: string },
+): Promise<PakResult> {
+  const output = { stdout: '', stderr: '' }
+  child.stdout?.on('data', (chunk: Buffer) => {
+    output.stdout += chunk.toString('utf8')
+  })
+  child.stderr?.on('data', (chunk: Buffer) => {
+    output.stderr += chunk.toString('utf8')
+  })
+  child.stdin?.on('error', () => {})
+  child.stdin?.end(input)
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL')
+      reject(new Error(`${what}: no end\n${output.stdout}${output.stderr}`))
+    }, timeoutMs * slowness)
+    child.once('error', reject)
+    child.once('close', (code) => {
+      clearTimeout(timer)
+      resolve({ exitCode: code ?? 128, ...output })
+    })
+  })
+}
+
+/** What a user's shell would have, without what changes Node's start or pak's output. */
+export function baseEnvironment(): Record<string, string> {
+  const kept = ['PATH', 'HOME', 'LANG', 'TMPDIR']
+  return Object.fromEntries(
+    kept.flatMap((name) => {
+      const value = process.env[name]
+      return value === undefined ? [] : [[name, value]]
+    }),
+  )
+}

@@ -1,0 +1,231 @@
+import { createHash } from 'node:crypto'
+import { PakError } from '../errors.ts'
+import { ipBatch, ipJson } from '../kernel/ip.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import { formatAddress, parseAddress } from './ipv4.ts'
+
+/** A network's bridge on the host, with the gateway's address on it. */
+export interface Bridge {
+  readonly name: string
+  readonly gateway: string
+  readonly prefix: number
+}
+
+/** A veth pair: one end on a bridge, the other born inside the namespace of `pid` with its final name. */
+export interface Link {
+  readonly host: string
+  readonly bridge: string
+  readonly peer: string
+  readonly pid: number
+  readonly mac: string
+}
+
+/** An interface inside a container. `gateway` only on the one that has the default route. */
+export interface Interface {
+  readonly name: string
+  readonly address: string
+  readonly prefix: number
+  readonly gateway: string | null
+}
+
+export interface BridgeFacts {
+  readonly name: string
+  readonly up: boolean
+  /** `address/prefix`, IPv4. */
+  readonly addresses: readonly string[]
+  /** Host ends of the veths that hang on it, sorted. */
+  readonly ports: readonly string[]
+}
+
+/** Interface names have 15 characters (IFNAMSIZ), so they are hashes of what they stand for. */
+export const bridgeName = (seed: string): string => `pak${hash(seed, 10)}`
+export const vethName = (seed: string): string => `pv${hash(seed, 12)}`
+
+/** A locally administered MAC that follows from the address: stable across recreates, so no stale ARP. */
+export function macAddress(address: string): string {
+  const octets = formatAddress(parseAddress(address)).split('.')
+  return ['02', '50', ...octets.map((octet) => Number(octet).toString(16).padStart(2, '0'))].join(
+    ':',
+  )
+}
+
+/** Lines for `ip -batch` that make bridges; those in `existing` are only mended. */
+export function bridgeBatch(
+  bridges: readonly Bridge[],
+  existing: ReadonlySet<string> = new Set(),
+): string[] {
+  return bridges.flatMap(({ name, gateway, prefix }) => {
+    const checked = { name: interfaceName(name), gateway: formatAddress(parseAddress(gateway)) }
+    return [
+      // With a MAC of its own a bridge keeps it; otherwise it changes with its ports, under the containers' ARP.
+      ...(existing.has(name)
+        ? []
+        : [`link add name ${checked.name} address ${macAddress(gateway)} type bridge`]),
+      `addr replace ${checked.gateway}/${prefixLength(prefix)} brd + dev ${checked.name}`,
+      `link set dev ${checked.name} up`,
+    ]
+  })
+}
+
+/** One line, and one netlink message, per veth: made, named, put on its bridge and up. */
+export function vethBatch(links: readonly Link[]): string[] {
+  return links.map(
+    ({ host, bridge, peer, pid, mac }) =>
+      `link add name ${interfaceName(host)} master ${interfaceName(bridge)} up type veth` +
+      ` peer name ${interfaceName(peer)} address ${macText(mac)} netns ${processId(pid)}`,
+  )
+}
+
+/** Lines that put veths back on a bridge that was made anew. */
+export const attachBatch = (
+  links: readonly { readonly host: string; readonly bridge: string }[],
+): string[] =>
+  links.map(
+    ({ host, bridge }) => `link set dev ${interfaceName(host)} master ${interfaceName(bridge)} up`,
+  )
+
+/** Lines for `ip -batch` inside a container's namespace. */
+export function addressBatch(interfaces: readonly Interface[]): string[] {
+  const routes = interfaces.flatMap(({ name, gateway }) =>
+    gateway === null
+      ? []
+      : [`route replace default via ${formatAddress(parseAddress(gateway))} dev ${name}`],
+  )
+  return [
+    'link set dev lo up',
+    ...interfaces.flatMap(({ name, address, prefix }) => [
+      `addr replace ${formatAddress(parseAddress(address))}/${prefixLength(prefix)} brd + dev ${interfaceName(name)}`,
+      `link set dev ${interfaceName(name)} up`,
+    ]),
+    ...routes,
+  ]
+}
+
+/**
+ * Make or mend bridges: one batch, then the sysctls they need. A bridge already right is left alone.
+ * Throws `conflict` when a name belongs to a link that is no bridge, `network` when the kernel refuses.
+ */
+export async function createBridges(kernel: Kernel, bridges: readonly Bridge[]): Promise<void> {
+  if (bridges.length === 0) return
+  const links = await readLinks(kernel)
+  const byName = new Map(links.map((link) => [link.name, link]))
+  for (const { name } of bridges)
+    if (byName.has(name) && byName.get(name)?.kind !== 'bridge')
+      throw new PakError('conflict', `make bridge \`${name}\`: a link of that name is no bridge`)
+  const stale = bridges.flatMap(({ name, gateway, prefix }) =>
+    (byName.get(name)?.addresses ?? [])
+      .filter((address) => address !== `${gateway}/${prefix}`)
+      .map((address) => `addr del ${address} dev ${name}`),
+  )
+  const existing = new Set(links.map(({ name }) => name))
+  await ipBatch(kernel, [...stale, ...bridgeBatch(bridges, existing)])
+  await allowForwarding(kernel)
+  await Promise.all(bridges.map(({ name }) => tuneBridge(kernel, name)))
+}
+
+/** Remove bridges in one batch; one already gone is success. */
+export async function removeBridges(kernel: Kernel, names: readonly string[]): Promise<void> {
+  await ipBatch(
+    kernel,
+    names.map((name) => `link del dev ${interfaceName(name)}`),
+    { goneIsFine: true },
+  )
+}
+
+/** Remove links that outlived their namespace, in one batch; one already gone is success. */
+export const removeLinks = removeBridges
+
+/** Make the veths of many containers in one batch. What is half made goes with its namespace. */
+export const connect = (kernel: Kernel, links: readonly Link[]): Promise<void> =>
+  ipBatch(kernel, vethBatch(links))
+
+/** Address and route the interfaces of one container, inside the namespace of `pid`. */
+export const configure = (
+  kernel: Kernel,
+  pid: number,
+  interfaces: readonly Interface[],
+): Promise<void> => ipBatch(kernel, addressBatch(interfaces), { netnsPid: pid })
+
+/** Every bridge of this host. */
+export async function inspectBridges(kernel: Kernel): Promise<BridgeFacts[]> {
+  const links = await readLinks(kernel)
+  return links
+    .filter(({ kind }) => kind === 'bridge')
+    .map(({ name, up, addresses }) => ({
+      name,
+      up,
+      addresses,
+      ports: links
+        .filter(({ master }) => master === name)
+        .map((link) => link.name)
+        .sort(),
+    }))
+}
+
+/** The host routes between bridges and its uplinks only with this; left alone where it is on. */
+export async function allowForwarding(kernel: Kernel): Promise<void> {
+  const path = '/proc/sys/net/ipv4/ip_forward'
+  if ((await kernel.readText(path))?.trim() !== '1') await kernel.writeText(path, '1')
+}
+
+async function tuneBridge(kernel: Kernel, name: string): Promise<void> {
+  // 127.0.0.1:<published> is rewritten to leave by the bridge and come back by it. The firewall's
+  // `guard` chain drops what others send to 127/8, which this would otherwise let in.
+  await kernel.writeText(`/proc/sys/net/ipv4/conf/${name}/route_localnet`, '1')
+  // A container cannot speak with the address of a container of another network.
+  await kernel.writeText(`/proc/sys/net/ipv4/conf/${name}/rp_filter`, '1')
+  const six = `/proc/sys/net/ipv6/conf/${name}`
+  if (!(await kernel.exists(six))) return
+  await kernel.writeText(`${six}/accept_ra`, '0')
+  await kernel.writeText(`${six}/disable_ipv6`, '1')
+}
+
+interface LinkFacts {
+  readonly name: string
+  readonly kind: string
+  readonly master: string | null
+  readonly up: boolean
+  readonly addresses: readonly string[]
+}
+
+async function readLinks(kernel: Kernel): Promise<LinkFacts[]> {
+  const answer = await ipJson(kernel, ['-d', 'addr', 'show'])
+  return Array.isArray(answer) ? answer.map((link) => parseLink(link as IpLink)) : []
+}
+
+/** What is used of ip-address(8)'s JSON; every key may be missing. */
+interface IpLink {
+  readonly ifname?: string
+  readonly master?: string
+  readonly flags?: readonly string[]
+  readonly linkinfo?: { readonly info_kind?: string }
+  readonly addr_info?: readonly { family?: string; local?: string; prefixlen?: number }[]
+}
+
+function parseLink(link: IpLink): LinkFacts {
+  return {
+    name: link.ifname ?? '',
+    kind: link.linkinfo?.info_kind ?? '',
+    master: link.master ?? null,
+    up: link.flags?.includes('UP') ?? false,
+    addresses: (link.addr_info ?? [])
+      .filter(({ family }) => family === 'inet')
+      .map(({ local, prefixlen }) => `${local}/${prefixlen}`),
+  }
+}
+
+const hash = (seed: string, length: number): string =>
+  createHash('sha256').update(seed).digest('hex').slice(0, length)
+
+// What becomes part of a batch line is checked here once more: a space would be a new word of the command.
+const interfaceName = (name: string): string =>
+  checked(name, /^[A-Za-z][A-Za-z0-9]{0,14}$/, 'interface name')
+const macText = (mac: string): string => checked(mac, /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/, 'MAC')
+const prefixLength = (prefix: number): string =>
+  checked(String(prefix), /^([0-9]|[12][0-9]|3[0-2])$/, 'prefix length')
+const processId = (pid: number): string => checked(String(pid), /^[1-9][0-9]{0,9}$/, 'pid')
+
+function checked(text: string, grammar: RegExp, what: string): string {
+  if (!grammar.test(text)) throw new PakError('network', `${what} \`${text}\`: refused`)
+  return text
+}

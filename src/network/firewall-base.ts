@@ -1,0 +1,132 @@
+/**
+ * What pak's nft table holds before any project: sets, maps, chains and rules as data, from which both
+ * the script and the check of what `nft -j` shows are made, so that the two cannot disagree.
+ * Everything that belongs to a project is an element of a set or map: adding a service adds elements.
+ */
+
+export const SETS = {
+  /** Every bridge of ours. */
+  bridges: 'type ifname',
+  /** Bridges that nothing is forwarded into or out of. */
+  internal: 'type ifname',
+  /** bridge . the same bridge: nft cannot compare two fields of a packet, a set can. */
+  links: 'type ifname . ifname',
+  /** bridge . its gateway: where containers ask for names. */
+  gateways: 'type ifname . ipv4_addr',
+  /** What is masqueraded on its way out. */
+  subnets: 'type ipv4_addr; flags interval',
+} as const
+
+export const MAPS = {
+  /** host address . port : container address . port */
+  published: 'type ipv4_addr . inet_service : ipv4_addr . inet_service',
+  /** The same on every address of this host. */
+  published_any: 'type inet_service : ipv4_addr . inet_service',
+} as const
+
+export type SetName = keyof typeof SETS | keyof typeof MAPS
+
+export interface Chain {
+  readonly name: string
+  /** `null`: only jumped to. */
+  readonly hook: { readonly type: string; readonly hook: string; readonly priority: number } | null
+  readonly rules: readonly Rule[]
+}
+
+export interface Rule {
+  readonly match: string
+  /** Kept by the kernel; it is how a rule is told from another when the table is read back. */
+  readonly comment: string
+}
+
+/** The chains of a table whose name server listens on `dnsPort`. Priorities are nft(8)'s numbers. */
+export function baseChains(dnsPort: number): readonly Chain[] {
+  return [
+    chain('guard', ['filter', 'prerouting', -300], GUARD),
+    chain('publish', null, PUBLISH),
+    chain(
+      'prerouting',
+      ['nat', 'prerouting', -100],
+      [
+        {
+          match: `iifname . ip daddr @gateways meta l4proto { tcp, udp } th dport 53 redirect to :${dnsPort}`,
+          comment: dnsComment(dnsPort),
+        },
+        ...TO_PUBLISHED,
+      ],
+    ),
+    chain('output', ['nat', 'output', -100], TO_PUBLISHED),
+    chain('postrouting', ['nat', 'postrouting', 100], POSTROUTING),
+    chain(
+      'input',
+      ['filter', 'input', 0],
+      [
+        {
+          match: `iifname != "lo" iifname != @bridges meta l4proto { tcp, udp } th dport ${dnsPort} drop`,
+          comment: 'names are for containers only',
+        },
+      ],
+    ),
+    chain('forward', ['filter', 'forward', 0], FORWARD),
+  ]
+}
+
+const DNS_COMMENT = 'names: port '
+const dnsComment = (dnsPort: number): string => `${DNS_COMMENT}${dnsPort}`
+
+/** The port in the comment that `baseChains` gave its redirect; `null` when it is not that rule's. */
+export function portOfDnsComment(comment: string): number | null {
+  const port = comment.startsWith(DNS_COMMENT) ? Number(comment.slice(DNS_COMMENT.length)) : 0
+  return Number.isInteger(port) && port > 0 && port < 65_536 ? port : null
+}
+
+function chain(
+  name: string,
+  hook: readonly [string, string, number] | null,
+  rules: readonly Rule[],
+): Chain {
+  if (hook === null) return { name, hook, rules }
+  return { name, hook: { type: hook[0], hook: hook[1], priority: hook[2] }, rules }
+}
+
+// route_localnet on our bridges would let a neighbour send to 127.0.0.1 (CVE-2020-8558), and the
+// published ports of 127.0.0.1 are rewritten before the kernel looks for martians.
+const GUARD: readonly Rule[] = [
+  { match: 'iifname != "lo" ip daddr 127.0.0.0/8 drop', comment: 'loopback is for this host only' },
+  { match: 'iifname @bridges ip saddr 127.0.0.0/8 drop', comment: 'no container is loopback' },
+]
+
+const PUBLISH: readonly Rule[] = [
+  { match: 'dnat ip to ip daddr . tcp dport map @published', comment: 'one host address' },
+  { match: 'dnat ip to tcp dport map @published_any', comment: 'every host address' },
+]
+
+const TO_PUBLISHED: readonly Rule[] = [
+  { match: 'fib daddr type local jump publish', comment: 'published ports' },
+]
+
+const POSTROUTING: readonly Rule[] = [
+  {
+    match: 'fib saddr type local oifname @bridges ct status dnat masquerade',
+    comment: 'this host to a published port',
+  },
+  {
+    // By address, not by interface: with br_netfilter the packet may never leave its bridge.
+    match: 'ip saddr @subnets oifname @bridges ct status dnat masquerade',
+    comment: 'a container to a published port',
+  },
+  {
+    match: 'ip saddr @subnets oifname != @bridges oifname != "lo" masquerade',
+    comment: 'outwards',
+  },
+]
+
+const FORWARD: readonly Rule[] = [
+  { match: 'iifname . oifname @links accept', comment: 'within a network' },
+  { match: 'iifname @internal drop', comment: 'no way out of an internal network' },
+  { match: 'oifname @internal drop', comment: 'no way into an internal network' },
+  { match: 'iifname @bridges meta nfproto ipv6 drop', comment: 'no ipv6' },
+  { match: 'ct status dnat accept', comment: 'published' },
+  { match: 'oifname @bridges ct state established,related accept', comment: 'answers' },
+  { match: 'oifname @bridges drop', comment: 'everything else stays out' },
+]

@@ -1,0 +1,123 @@
+import { networkAddress, projectAddress, replicaAddress, volumeAddress } from '../model/address.ts'
+import type { Step } from '../model/plan.ts'
+import { diffContainer } from './diff.ts'
+import type { Draft } from './draft.ts'
+import { startingNeeds, stoppingNeeds, waitSteps } from './readiness.ts'
+import { id, step } from './step.ts'
+import { compareText, containerId, type Unit, type Wanted } from './unit.ts'
+
+/** The steps of all containers, and the waits among them. */
+export function containerSteps(draft: Draft): readonly Step[] {
+  const at: Context = {
+    draft,
+    stops: stoppingNeeds(draft.units),
+    starts: startingNeeds(draft),
+    removals: draft.units.filter(({ tasks }) => tasks.remove !== undefined),
+  }
+  const steps = draft.units.flatMap((unit) => [...endings(unit, at), ...beginnings(unit, at)])
+  return [...steps, ...waitSteps(draft)]
+}
+
+interface Context {
+  readonly draft: Draft
+  readonly stops: ReadonlyMap<string, readonly string[]>
+  readonly starts: ReadonlyMap<string, readonly string[]>
+  readonly removals: readonly Unit[]
+}
+
+function endings(unit: Unit, { draft, stops }: Context): readonly Step[] {
+  const { tasks, observed } = unit
+  if (observed === null) return []
+  const on = replicaAddress(unit.service, unit.replica)
+  const container = observed.name
+  const after = stops.get(unit.service) ?? []
+  const { signal, graceMs, byUser } = draft.stop
+  const steps: Step[] = []
+  if (tasks.kill !== undefined) {
+    const args = { container, signal: signal ?? 'SIGKILL' }
+    steps.push(step('container.kill', args, { on, because: tasks.kill }))
+  }
+  if (tasks.stop !== undefined) {
+    const args = { container, signal, graceMs, byUser }
+    steps.push(step('container.stop', args, { on, because: tasks.stop, after }))
+  }
+  if (tasks.remove !== undefined) {
+    const facts = { on, because: tasks.remove, after: [containerId('stop', unit)] }
+    steps.push(step('container.remove', { container }, facts))
+  }
+  return steps
+}
+
+function beginnings(unit: Unit, at: Context): readonly Step[] {
+  const { tasks, wanted, observed, service, replica } = unit
+  if (wanted === null) return []
+  const on = replicaAddress(service, replica)
+  const { container, spec, dependsOn, imageDigest } = wanted
+  const project = projectAddress(at.draft.project)
+  const steps: Step[] = []
+  if (tasks.create !== undefined) {
+    const args = { container, service, replica, spec, dependsOn, imageDigest }
+    const after = [...ground(wanted, at.draft), ...obstacles(unit, at.removals)]
+    steps.push(step('container.create', args, { on, because: tasks.create, after }))
+  }
+  if (tasks.update !== undefined && observed !== null) {
+    const args = { container, spec, dependsOn, fields: liveKeys(unit) }
+    const after = [id('project.update', project)]
+    steps.push(step('container.update', args, { on, because: tasks.update, after }))
+  }
+  if (tasks.start !== undefined) {
+    const own = (['stop', 'create', 'update'] as const).map((task) => containerId(task, unit))
+    const shared = [id('project.update', project), id('firewall.apply', project)]
+    const ready = at.starts.get(service) ?? []
+    const after = [...own, ...shared, ...ground(wanted, at.draft), ...ready, ...rivals(unit, at)]
+    steps.push(step('container.start', { container }, { on, because: tasks.start, after }))
+  }
+  return steps
+}
+
+/** What a container stands on. */
+function ground({ spec }: Wanted, draft: Draft): readonly string[] {
+  const volumes = spec.mounts.flatMap((m) => (m.kind === 'volume' && m.volume ? [m.volume] : []))
+  return [
+    id('project.create', projectAddress(draft.project)),
+    ...spec.networks.map(({ network }) => id('network.create', networkAddress(network))),
+    ...volumes.map((volume) => id('volume.create', volumeAddress(volume))),
+  ]
+}
+
+/** Containers that have to go first: its own predecessor, and whoever has its name or its address. */
+function obstacles({ service, replica, wanted }: Unit, removals: readonly Unit[]) {
+  return removals
+    .filter((other) => {
+      if (other.service === service && other.replica === replica) return true
+      if (wanted === null || other.observed === null) return false
+      const { addresses, name } = other.observed
+      const fixed = wanted.spec.networks.filter(({ ipv4 }) => ipv4 !== null)
+      return name === wanted.container || fixed.some((on) => addresses[on.network] === on.ipv4)
+    })
+    .map((other) => containerId('remove', other))
+}
+
+/** Two databases on one volume, or two servers on one port of the host: the one that leaves goes first. */
+function rivals(unit: Unit, { removals }: Context): readonly string[] {
+  const { wanted } = unit
+  if (wanted === null) return []
+  const volumes = (spec: Wanted['spec']) =>
+    spec.mounts.flatMap((m) => (m.kind === 'volume' && m.volume ? [m.volume] : []))
+  const mine = new Set(volumes(wanted.spec))
+  const onHost = wanted.spec.networkMode.kind === 'host'
+  return removals
+    .filter(({ wanted: successor, observed }) => successor === null && observed !== null)
+    .filter(
+      ({ observed }) =>
+        (onHost && observed?.spec.networkMode.kind === 'host') ||
+        (observed !== null && volumes(observed.spec).some((volume) => mine.has(volume))),
+    )
+    .map((other) => containerId('stop', other))
+}
+
+function liveKeys({ wanted, observed }: Unit): readonly string[] {
+  if (wanted === null || observed === null) return []
+  const live = diffContainer(wanted, observed).filter(({ on }) => on === 'live')
+  return [...new Set(live.map(({ key }) => key))].sort(compareText)
+}

@@ -1,0 +1,35 @@
+import type { Volume } from '../model/desired.ts'
+import type { Limits } from '../model/limits.ts'
+import type { Reason } from '../model/plan.ts'
+import type { FirewallWork } from './firewall.ts'
+import type { NetworkWork } from './networks.ts'
+import type { Unit } from './unit.ts'
+
+/** Everything that was decided, and why, before it is put in order. */
+export interface Draft {
+  readonly project: string
+  readonly record: RecordWork | null
+  readonly networks: readonly NetworkWork[]
+  readonly volumes: readonly VolumeWork[]
+  readonly units: readonly Unit[]
+  readonly firewall: FirewallWork | null
+  readonly stop: StopManner
+  /** Bound of every wait for a dependency; `null`: nothing waits. */
+  readonly waitTimeoutMs: number | null
+  readonly warnings: readonly string[]
+}
+
+export type RecordWork =
+  | { readonly verb: 'create' | 'update'; readonly because: Reason; readonly limits: Limits }
+  | { readonly verb: 'remove'; readonly because: Reason; readonly keepVolumes: boolean }
+
+export type VolumeWork =
+  | { readonly verb: 'create'; readonly because: Reason; readonly volume: Volume }
+  | { readonly verb: 'remove'; readonly because: Reason; readonly volume: Volume }
+
+/** How containers are stopped, unless their own spec says it. */
+export interface StopManner {
+  readonly graceMs: number | null
+  readonly signal: string | null
+  readonly byUser: boolean
+}

@@ -1,0 +1,20 @@
+/** What a caller may ask of `plan`. */
+export interface PlanOptions {
+  /** Limit the plan to these services and, unless `noDeps`, what they depend on; `null`: all. */
+  readonly services: readonly string[] | null
+  readonly noDeps: boolean
+  /** Recreate the selected services even when nothing differs. */
+  readonly forceRecreate: boolean
+  /** Remove containers of services that the file does not have. */
+  readonly removeOrphans: boolean
+  /** Remove volumes that the file does not have. */
+  readonly removeVolumes: boolean
+  /** `loop` respects what a user stopped and what the restart policy has not called for. */
+  readonly cause: 'user' | 'loop'
+  /** Overrides every container's own grace period; `null`: it does not. */
+  readonly timeoutMs: number | null
+  /** RFC 3339: the moment that restart verdicts are compared with. */
+  readonly now: string
+  /** Bound of every `service.wait`. */
+  readonly waitTimeoutMs: number
+}

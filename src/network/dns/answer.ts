@@ -1,0 +1,71 @@
+import { isAddress } from '../ipv4.ts'
+import { parseQuery, type Query, RCODE, refusal, reply } from './message.ts'
+import type { Scope } from './zone.ts'
+
+/** Short: after a recreate or a failed health check nobody may hold on to the old address for long. */
+const TTL_SECONDS = 2
+
+export interface AnswerContext {
+  readonly scope: Scope
+  readonly transport: 'udp' | 'tcp'
+  /** A number that differs from query to query: which of a service's addresses comes first. */
+  readonly turn: number
+}
+
+export type Verdict =
+  | { readonly kind: 'reply'; readonly message: Buffer }
+  /** Not ours to know: ask outside. */
+  | { readonly kind: 'forward'; readonly query: Query }
+  | { readonly kind: 'ignore' }
+
+/** What to do with one message from a container. Never throws, whatever the bytes. */
+export function answer(bytes: Buffer, context: AnswerContext): Verdict {
+  const query = parseQuery(bytes)
+  if (query === 'ignored') return { kind: 'ignore' }
+  if (typeof query === 'number') return refuse(bytes, query)
+  if (query.class !== 'IN') return refuse(bytes, RCODE.refused, query.questionEnd)
+  if (query.type === 'AXFR' || query.type === 'IXFR')
+    return refuse(bytes, RCODE.refused, query.questionEnd)
+  if (query.type === 'PTR') return pointer(query, context)
+  const addresses = context.scope.lookup(query.name)
+  if (addresses === null) return outside(query, context.scope)
+  if (addresses.length === 0) return refuse(bytes, RCODE.nxDomain, query.questionEnd)
+  // ANY gets the one type there is (RFC 8482); AAAA and the rest: the name exists, with nothing of it.
+  const data = query.type === 'A' || query.type === 'ANY' ? rotate(addresses, context.turn) : []
+  return records(query, 'A', data, context)
+}
+
+function pointer(query: Query, context: AnswerContext): Verdict {
+  const reversed = /^([\d.]+)\.in-addr\.arpa$/.exec(query.name)?.[1]
+  const address = reversed?.split('.').reverse().join('.') ?? ''
+  const name = isAddress(address) ? context.scope.reverse(address) : null
+  if (name === null) return outside(query, context.scope)
+  return records(query, 'PTR', [name], context)
+}
+
+function outside(query: Query, scope: Scope): Verdict {
+  if (scope.internal) return refuse(query.bytes, RCODE.nxDomain, query.questionEnd)
+  // The answer to ANY is larger than the question by far: nothing to ask a stranger for.
+  if (query.type === 'ANY') return refuse(query.bytes, RCODE.notImp, query.questionEnd)
+  return { kind: 'forward', query }
+}
+
+function records(
+  query: Query,
+  type: 'A' | 'PTR',
+  data: readonly string[],
+  { transport }: AnswerContext,
+): Verdict {
+  const maxBytes = transport === 'udp' ? query.udpBytes : 65_535
+  return { kind: 'reply', message: reply(query, { type, data, ttlSeconds: TTL_SECONDS, maxBytes }) }
+}
+
+const refuse = (bytes: Buffer, rcode: number, questionEnd?: number): Verdict => ({
+  kind: 'reply',
+  message: refusal(bytes, rcode, questionEnd),
+})
+
+function rotate<T>(list: readonly T[], turn: number): readonly T[] {
+  const start = turn % list.length
+  return [...list.slice(start), ...list.slice(0, start)]
+}

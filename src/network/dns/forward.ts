@@ -1,0 +1,146 @@
+import { randomInt } from 'node:crypto'
+import * as dgram from 'node:dgram'
+import * as net from 'node:net'
+import type { Kernel } from '../../kernel/kernel.ts'
+import { serversOf } from '../names.ts'
+import { frame, readFrames } from './frame.ts'
+import { type Query, RCODE, refusal, truncate } from './message.ts'
+
+const ATTEMPT_MS = 2_000
+const MAX_IN_FLIGHT = 512
+/** One container that floods leaves room for the others. */
+const MAX_IN_FLIGHT_PER_SOURCE = 64
+const MAX_SERVERS = 3
+
+/**
+ * The host's name servers. A loopback one (systemd-resolved's 127.0.0.53) is as good as any: it is
+ * asked from the host's network namespace, not from the container's.
+ */
+export async function hostNameServers(kernel: Kernel): Promise<readonly string[]> {
+  return serversOf((await kernel.readText('/etc/resolv.conf')) ?? '')
+}
+
+export interface ForwardRequest {
+  readonly source: string
+  readonly servers: readonly string[]
+  readonly transport: 'udp' | 'tcp'
+  readonly signal: AbortSignal
+}
+
+export type Forwarder = (query: Query, request: ForwardRequest) => Promise<Buffer>
+
+/** Asks one server after the other; SERVFAIL when none answers in time or too much is under way. */
+export function forwarder({ port = 53 }: { readonly port?: number } = {}): Forwarder {
+  const bySource = new Map<string, number>()
+  let total = 0
+  return async (query, request) => {
+    const { source } = request
+    const own = bySource.get(source) ?? 0
+    if (total >= MAX_IN_FLIGHT || own >= MAX_IN_FLIGHT_PER_SOURCE) return failure(query)
+    total++
+    bySource.set(source, own + 1)
+    try {
+      return await askInTurn(query, request, port)
+    } finally {
+      total--
+      const left = (bySource.get(source) ?? 1) - 1
+      if (left > 0) bySource.set(source, left)
+      else bySource.delete(source)
+    }
+  }
+}
+
+async function askInTurn(query: Query, request: ForwardRequest, port: number): Promise<Buffer> {
+  const ask = request.transport === 'udp' ? askUdp : askTcp
+  for (const server of request.servers.slice(0, MAX_SERVERS)) {
+    if (request.signal.aborted) break
+    // An id and a port of its own for each attempt: an answer cannot be guessed from outside.
+    const asked = Buffer.from(query.bytes)
+    asked.writeUInt16BE(randomInt(65_536), 0)
+    using attempt = bounded(request.signal, ATTEMPT_MS)
+    const { signal } = attempt
+    const found = await ask({ server, port, asked, questionEnd: query.questionEnd, signal })
+    if (found === null) continue
+    if (request.transport === 'udp' && found.length > query.udpBytes) return truncate(query)
+    const answer = Buffer.from(found)
+    query.bytes.copy(answer, 0, 0, 2)
+    return answer
+  }
+  return failure(query)
+}
+
+/** Not AbortSignal.any: on a signal that lives as long as the agent it leaks one entry per query. */
+function bounded(outer: AbortSignal, ms: number): Disposable & { readonly signal: AbortSignal } {
+  const controller = new AbortController()
+  const stop = () => controller.abort()
+  const timer = setTimeout(stop, ms)
+  outer.addEventListener('abort', stop, { once: true })
+  return {
+    signal: controller.signal,
+    [Symbol.dispose]() {
+      clearTimeout(timer)
+      outer.removeEventListener('abort', stop)
+    },
+  }
+}
+
+const failure = (query: Query): Buffer => refusal(query.bytes, RCODE.servFail, query.questionEnd)
+
+interface Attempt {
+  readonly server: string
+  readonly port: number
+  readonly asked: Buffer
+  readonly questionEnd: number
+  readonly signal: AbortSignal
+}
+
+function askUdp({ server, port, asked, questionEnd, signal }: Attempt): Promise<Buffer | null> {
+  return new Promise((resolve) => {
+    const socket = dgram.createSocket(net.isIPv6(server) ? 'udp6' : 'udp4')
+    const end = (found: Buffer | null) => {
+      signal.removeEventListener('abort', give)
+      socket.removeAllListeners()
+      socket.on('error', () => {})
+      socket.close()
+      resolve(found)
+    }
+    const give = () => end(null)
+    signal.addEventListener('abort', give, { once: true })
+    socket.once('error', give)
+    socket.on('message', (found) => {
+      if (answers(found, asked, questionEnd)) end(found)
+    })
+    // Connected: the kernel drops what comes from anybody else.
+    socket.once('connect', () => socket.send(asked))
+    socket.connect(port, server)
+  })
+}
+
+function askTcp({ server, port, asked, questionEnd, signal }: Attempt): Promise<Buffer | null> {
+  return new Promise((resolve) => {
+    const socket = net.connect({ host: server, port })
+    const end = (found: Buffer | null) => {
+      signal.removeEventListener('abort', give)
+      socket.destroy()
+      resolve(found)
+    }
+    const give = () => end(null)
+    signal.addEventListener('abort', give, { once: true })
+    socket.on('error', give)
+    socket.once('close', give)
+    socket.once('connect', () => socket.write(frame(asked)))
+    readFrames(socket, (found) => end(answers(found, asked, questionEnd) ? found : null))
+  })
+}
+
+/** The same id, the same question, and an answer at all. */
+function answers(found: Buffer, asked: Buffer, questionEnd: number): boolean {
+  if (found.length < 12 || !((found[2] ?? 0) & 0x80)) return false
+  if (found.readUInt16BE(0) !== asked.readUInt16BE(0)) return false
+  // Some servers refuse with the header only.
+  if (found.readUInt16BE(4) === 0) return found.length === 12
+  const [theirs, ours] = [found, asked].map((bytes) =>
+    bytes.toString('latin1', 12, questionEnd).toLowerCase(),
+  )
+  return theirs === ours
+}

@@ -1,0 +1,115 @@
+/** Who is called what, and where: pure data, made anew whenever a container starts, stops or changes health. */
+export interface Zone {
+  readonly networks: readonly ZoneNetwork[]
+}
+
+export interface ZoneNetwork {
+  /** `<project>/<network>`. */
+  readonly id: string
+  /** Names from outside are never asked for on behalf of who has only such networks. */
+  readonly internal: boolean
+  readonly containers: readonly ZoneContainer[]
+  /** Declared names, running or not: never asked for outside, so that a stopped service is told at once. */
+  readonly names: readonly string[]
+}
+
+/** A running container on one network; the same container has an entry in each of its networks. */
+export interface ZoneContainer {
+  readonly name: string
+  /** IPv4. */
+  readonly address: string
+  /** Service, container name and aliases on this network. Any case. */
+  readonly names: readonly string[]
+  /** False only when its health check says so; then it is not answered while another one is. */
+  readonly healthy: boolean
+  /** `dns:` of the container: asked instead of the host's servers. */
+  readonly servers: readonly string[]
+}
+
+/** What one asker may see: looked up once per query, built once per zone. */
+export interface Scope {
+  /**
+   * Lower-case name -> addresses on networks that asker and answerer share; none for a declared name
+   * that nobody answers to now; `null` when the name is not known here.
+   */
+  lookup(name: string): readonly string[] | null
+  /** The name of the container with an address on a shared network; `null`: nobody's. */
+  reverse(address: string): string | null
+  readonly internal: boolean
+  readonly servers: readonly string[]
+}
+
+/** The scope of a source address; `null` when it is no container's, which must get no answer at all. */
+export type ScopeOf = (source: string) => Scope | null
+
+/** Index a zone: names by network, and askers by address. */
+export function indexZone(zone: Zone): ScopeOf {
+  const networks = zone.networks.map((network) => ({ network, index: indexNetwork(network) }))
+  const scopes = new Map<string, Scope>()
+  for (const memberships of byContainer(networks)) {
+    const scope = scopeOf(memberships)
+    for (const { container } of memberships) scopes.set(container.address, scope)
+  }
+  return (source) => scopes.get(source) ?? null
+}
+
+interface Membership {
+  readonly container: ZoneContainer
+  readonly network: ZoneNetwork
+  readonly index: NetworkIndex
+}
+
+/** Two projects may have containers of one name; a container's networks are all in its own project. */
+function byContainer(
+  networks: readonly { readonly network: ZoneNetwork; readonly index: NetworkIndex }[],
+): Iterable<readonly Membership[]> {
+  const groups = new Map<string, Membership[]>()
+  for (const { network, index } of networks)
+    for (const container of network.containers) {
+      const key = `${network.id.split('/')[0]}/${container.name}`
+      groups.set(key, [...(groups.get(key) ?? []), { container, network, index }])
+    }
+  return groups.values()
+}
+
+function scopeOf(memberships: readonly Membership[]): Scope {
+  const indexes = memberships.map(({ index }) => index)
+  return {
+    lookup(name) {
+      const found = indexes.flatMap((index) => index.names.get(name) ?? [])
+      if (found.length > 0) return healthyFirst(found)
+      return indexes.some((index) => index.declared.has(name)) ? [] : null
+    },
+    reverse: (address) =>
+      indexes.map((index) => index.addresses.get(address)).find((name) => name) ?? null,
+    internal: memberships.every(({ network }) => network.internal),
+    servers: memberships[0]?.container.servers ?? [],
+  }
+}
+
+interface NetworkIndex {
+  readonly names: ReadonlyMap<string, readonly ZoneContainer[]>
+  readonly addresses: ReadonlyMap<string, string>
+  readonly declared: ReadonlySet<string>
+}
+
+function indexNetwork({ containers, names: declared }: ZoneNetwork): NetworkIndex {
+  const names = new Map<string, ZoneContainer[]>()
+  for (const container of containers)
+    for (const name of new Set(container.names.map((text) => text.toLowerCase()))) {
+      const found = names.get(name)
+      if (found === undefined) names.set(name, [container])
+      else found.push(container)
+    }
+  return {
+    names,
+    addresses: new Map(containers.map(({ address, name }) => [address, name])),
+    declared: new Set(declared.map((name) => name.toLowerCase())),
+  }
+}
+
+function healthyFirst(containers: readonly ZoneContainer[]): readonly string[] {
+  const healthy = containers.filter((container) => container.healthy)
+  const chosen = healthy.length > 0 ? healthy : containers
+  return [...new Set(chosen.map(({ address }) => address))]
+}

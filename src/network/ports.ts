@@ -1,0 +1,81 @@
+import type { Kernel } from '../kernel/kernel.ts'
+import { formatAddress } from './ipv4.ts'
+
+export interface PortHolder {
+  /** `null`: listening in this network namespace, but the process cannot be seen. */
+  readonly pid: number | null
+  readonly command: string | null
+}
+
+/**
+ * Who listens on a TCP port of this host now, on the same address or on one that covers it; `null`:
+ * nobody. Reads /proc/net/tcp and tcp6 (proc_net_tcp), and looks for the socket among the processes'
+ * descriptors only when there is one.
+ */
+export async function portHolder(
+  kernel: Kernel,
+  { hostIp, port }: { readonly hostIp: string; readonly port: number },
+): Promise<PortHolder | null> {
+  const tables = await Promise.all(
+    ['/proc/net/tcp', '/proc/net/tcp6'].map((path) => kernel.readText(path)),
+  )
+  const holder = tables
+    .flatMap((text) => parseListeners(text ?? ''))
+    .find((listener) => listener.port === port && covers(listener.address, hostIp))
+  return holder === undefined ? null : ownerOfSocket(kernel, holder.inode)
+}
+
+export interface Listener {
+  /** IPv4; `0.0.0.0` stands for every address, IPv6's `::` included. `null`: a real IPv6 address. */
+  readonly address: string | null
+  readonly port: number
+  readonly inode: number
+}
+
+/** Listening sockets (state 0A) of a /proc/net/tcp or tcp6 text. */
+export function parseListeners(text: string): Listener[] {
+  return text.split('\n').flatMap((line) => {
+    const [, local = '', , state, , , , , , inode] = line.trim().split(/\s+/)
+    const [address = '', port = ''] = local.split(':')
+    if (state !== '0A' || !/^([0-9A-F]{8}|[0-9A-F]{32})$/.test(address)) return []
+    return [{ address: hexAddress(address), port: Number.parseInt(port, 16), inode: Number(inode) }]
+  })
+}
+
+/** Words of 32 bits in this machine's byte order; every machine that pak runs on is little-endian. */
+function hexAddress(hex: string): string | null {
+  if (hex.length === 8) return formatAddress(swapped(hex))
+  if (/^0{32}$/.test(hex)) return '0.0.0.0'
+  // ::ffff:a.b.c.d, an IPv4 address of a socket that takes both.
+  return /^0{16}FFFF0000/.test(hex) ? formatAddress(swapped(hex.slice(24))) : null
+}
+
+function swapped(hex: string): number {
+  const bytes = hex.match(/../g) ?? []
+  return Number.parseInt(bytes.reverse().join(''), 16)
+}
+
+const covers = (listener: string | null, hostIp: string): boolean =>
+  listener !== null && (listener === hostIp || listener === '0.0.0.0' || hostIp === '0.0.0.0')
+
+async function ownerOfSocket(kernel: Kernel, inode: number): Promise<PortHolder> {
+  const wanted = `socket:[${inode}]`
+  const pids = (await kernel.list('/proc')).filter((name) => /^\d+$/.test(name))
+  for (const pid of pids) {
+    if (!(await holdsSocket(kernel, pid, wanted))) continue
+    const command = (await kernel.readText(`/proc/${pid}/comm`))?.trim() ?? null
+    return { pid: Number(pid), command }
+  }
+  return { pid: null, command: null }
+}
+
+async function holdsSocket(kernel: Kernel, pid: string, wanted: string): Promise<boolean> {
+  const folder = `/proc/${pid}/fd`
+  try {
+    for (const fd of await kernel.list(folder))
+      if ((await kernel.readLink(`${folder}/${fd}`)) === wanted) return true
+  } catch {
+    // It ended, or it is not ours to look into: the next one may be the holder.
+  }
+  return false
+}

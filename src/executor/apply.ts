@@ -126,7 +126,8 @@ class Walk {
     if (outcome !== null) {
       this.#failed.push({ id, error: outcome })
       this.#options.onEvent({ type: 'failed', id, error: errorFacts(outcome) })
-      return this.#skipDependants(id)
+      this.#skipDependants(id)
+      return
     }
     this.#done.push(id)
     this.#options.onEvent({ type: 'done', id, durationMs })

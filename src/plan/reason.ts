@@ -1,0 +1,49 @@
+import type { FieldChange, Reason } from '../model/plan.ts'
+
+/** A reason in words, on one line. */
+export function reasonText(reason: Reason): string {
+  switch (reason.kind) {
+    case 'missing':
+      return 'missing'
+    case 'changed':
+      return reason.fields.map(changeText).join(', ')
+    case 'orphan':
+      return 'not in the file'
+    case 'scaled':
+      return `scaled from ${reason.from} to ${reason.to}`
+    case 'exited':
+      return exitText(reason)
+    case 'unhealthy':
+      return 'unhealthy'
+    case 'drift':
+      return `drift: ${printable(reason.fact)}`
+    case 'dependency':
+      return `because of ${reason.service}`
+    case 'requested':
+      return `asked for: ${printable(reason.by)}`
+  }
+}
+
+/** `environment.GREETING: "hi" -> "hello"`. */
+export const changeText = ({ path, from, to }: FieldChange): string =>
+  `${printable(path)}: ${valueText(from)} -> ${valueText(to)}`
+
+function exitText({ exitCode, oomKilled }: Extract<Reason, { kind: 'exited' }>): string {
+  if (exitCode < 0) return 'ended while nobody watched'
+  return `exited with ${exitCode}${oomKilled ? ', out of memory' : ''}`
+}
+
+const VALUE_LIMIT = 200
+
+function valueText(value: unknown): string {
+  if (value === null || value === undefined) return 'none'
+  const text = printable(JSON.stringify(value))
+  return text.length <= VALUE_LIMIT ? text : `${text.slice(0, VALUE_LIMIT - 1)}…`
+}
+
+/** Values are anybody's: nothing in them may steer the terminal or turn the line around. */
+const printable = (text: string): string =>
+  text.replace(
+    /\p{Cc}|\p{Cf}|\u2028|\u2029/gu,
+    (character) => `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`,
+  )

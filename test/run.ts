@@ -33,6 +33,8 @@ const TIMEOUT_MS: Readonly<Record<Kind, number>> = {
   kernel: 240_000,
   scenario: 420_000,
 }
+/** What ends by itself, an agent with nothing left to do, is given this long. */
+const PATIENCE = { withinMs: 3_000, everyMs: 200 }
 const ONE_FAILED: Totals = { passed: 0, failed: 1, skipped: 0 }
 
 process.exitCode = await main()
@@ -106,11 +108,14 @@ async function runTouching(file: TestFile, withCensus: boolean): Promise<Totals>
   if (!withCensus) return totals
   let difference: readonly string[] = []
   try {
-    // What ends by itself (an agent with nothing left to do) is given a moment.
-    await eventually('census', () => {
-      difference = censusDifference(before, census())
-      return difference.length === 0
-    })
+    await eventually(
+      'census',
+      () => {
+        difference = censusDifference(before, census())
+        return difference.length === 0
+      },
+      PATIENCE,
+    )
     return totals
   } catch {
     console.log(`FAIL ${file.path}: the machine is not as it was`)

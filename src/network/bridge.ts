@@ -67,14 +67,18 @@ export function bridgeBatch(
   })
 }
 
-/** One line, and one netlink message, per veth: made, named, put on its bridge and up. */
+/** Made, named, put on its bridge and up with one netlink message per veth, and one more for its port. */
 export function vethBatch(links: readonly Link[]): string[] {
-  return links.map(
-    ({ host, bridge, peer, pid, mac }) =>
-      `link add name ${interfaceName(host)} master ${interfaceName(bridge)} up type veth` +
+  return links.flatMap(({ host, bridge, peer, pid, mac }) => [
+    `link add name ${interfaceName(host)} master ${interfaceName(bridge)} up type veth` +
       ` peer name ${interfaceName(peer)} address ${macText(mac)} netns ${processId(pid)}`,
-  )
+    hairpin(host),
+  ])
 }
+
+// Where br_netfilter is on (Docker, Kubernetes), a container's packet to its own published port is
+// rewritten inside the bridge, and has to leave by the port that it came in by.
+const hairpin = (host: string): string => `link set dev ${host} type bridge_slave hairpin on`
 
 /** Lines that put veths back on a bridge that was made anew. */
 export const attachBatch = (

@@ -2,6 +2,7 @@ import { PakError } from '../errors.ts'
 import { ipJson } from '../kernel/ip.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { type Cidr, formatAddress, formatCidr, isAddress, parseAddress, parseCidr } from './ipv4.ts'
+import { serversOf } from './names.ts'
 
 export { overlaps } from './ipv4.ts'
 
@@ -120,10 +121,8 @@ export async function hostRoutes(
   { exceptDevices = [] }: { readonly exceptDevices?: readonly string[] } = {},
 ): Promise<string[]> {
   const routes = parseRoutes(await ipJson(kernel, ['-4', 'route', 'show', 'table', 'all']))
-  const nameServers = ((await kernel.readText('/etc/resolv.conf')) ?? '')
-    .split('\n')
-    .map((line) => /^nameserver\s+(\S+)/.exec(line)?.[1] ?? '')
-    .filter(isAddress)
+  const resolvConf = (await kernel.readText('/etc/resolv.conf')) ?? ''
+  const nameServers = serversOf(resolvConf).filter(isAddress)
   const taken = routes.filter(({ device }) => !exceptDevices.includes(device))
   return [...new Set([...taken.map(({ block }) => block), ...nameServers])].sort()
 }

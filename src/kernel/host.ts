@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import * as fs from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { Readable } from 'node:stream'
 import { PakError } from '../errors.ts'
 import type { FileFacts, Kernel, RunOptions, RunResult } from './kernel.ts'
 import { packageOf } from './packages.ts'
@@ -54,7 +55,8 @@ async function run(
     ],
   })
   const stop = boundedLife(file, child.kill.bind(child), options)
-  const [, stdout, stderr, piped] = child.stdio.map(collect)
+  const [, stdout, stderr] = child.stdio.slice(0, 3).map(collect)
+  const piped = firstLine(child.stdio[3])
   // A tool that exits before it has read everything is reported by its exit status, not by EPIPE.
   child.stdin?.on('error', () => {})
   child.stdin?.end(options.input)
@@ -70,7 +72,7 @@ async function run(
       exitCode,
       stdout: pipeVariable === undefined ? ((await stdout) ?? '') : '',
       stderr: pipeVariable === undefined ? ((await stderr) ?? '') : '',
-      piped: (await piped) ?? '',
+      piped: await piped,
     }
     stop.check()
     return result
@@ -78,8 +80,7 @@ async function run(
     throw isMissing(error) ? toolMissing(file) : error
   } finally {
     stop[Symbol.dispose]()
-    child.stdout?.destroy()
-    child.stderr?.destroy()
+    for (const stream of child.stdio) stream?.destroy()
   }
 }
 
@@ -125,6 +126,17 @@ async function collect(stream: unknown): Promise<string | null> {
     if (!isPrematureClose(error)) throw error
   }
   return Buffer.concat(chunks).subarray(0, OUTPUT_LIMIT_BYTES).toString('utf8')
+}
+
+/** A daemon that the tool leaves behind keeps the pipe open: one line is all that it says there. */
+async function firstLine(stream: unknown): Promise<string> {
+  if (!(stream instanceof Readable)) return ''
+  let text = ''
+  for await (const chunk of stream.setEncoding('utf8')) {
+    text += chunk
+    if (text.includes('\n') || text.length > OUTPUT_LIMIT_BYTES) break
+  }
+  return text
 }
 
 function toolMissing(file: string): PakError {

@@ -42,8 +42,9 @@ export interface RunOptions {
   /** Default: PATH and LANG=C only. */
   readonly env?: Readonly<Record<string, string>>
   /**
-   * Extra pipe: the child gets its number in this variable and what it writes there is in `piped`
-   * (conmon's _OCI_SYNCPIPE). The run ends when the pipe closes and the child has exited.
+   * Extra pipe: the child gets its number in this variable, and the first line that is written there is
+   * `piped` (conmon's _OCI_SYNCPIPE). The run ends with that line and the child's exit; what the child
+   * leaves behind may keep the pipe open.
    */
   readonly syncPipeVariable?: string
 }
@@ -53,7 +54,7 @@ export interface RunResult {
   /** At most 16 MiB; the rest is dropped. */
   readonly stdout: string
   readonly stderr: string
-  /** What came through the extra pipe. */
+  /** The first line that came through the extra pipe. */
   readonly piped: string
 }
 

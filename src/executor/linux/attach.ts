@@ -1,0 +1,102 @@
+import { PakError } from '../../errors.ts'
+import {
+  configure,
+  connect,
+  type Interface,
+  type Link,
+  macAddress,
+  vethName,
+} from '../../network/bridge.ts'
+import { parseCidr } from '../../network/ipv4.ts'
+import type { RunContext, StepOutcome } from '../executor.ts'
+import { forEach } from './batch.ts'
+import type { LinuxHost } from './host.ts'
+import type { ContainerRecord, NetworkRecord } from './records.ts'
+
+interface Created {
+  readonly record: ContainerRecord
+  readonly pid: number
+}
+
+/**
+ * Give created containers their interfaces: one `ip` batch for all. When the batch breaks, each
+ * container is tried by itself, so that only the guilty one fails.
+ */
+export async function attachContainers(
+  host: LinuxHost,
+  created: readonly Created[],
+  context: RunContext,
+): Promise<readonly StepOutcome[]> {
+  const { networks } = await host.records.of(context.project)
+  const wirings = created.map((container) => wiringOf(host, container, networks))
+  const linked = await link(host, wirings, context)
+  return forEach(wirings, context, async ({ pid, spec, interfaces }, index) => {
+    const outcome = linked[index]
+    if (outcome !== undefined && outcome !== null) throw outcome
+    // A namespace of its own without a network still wants its loopback.
+    if (spec.networkMode.kind === 'bridge' || spec.networkMode.kind === 'none')
+      await configure(host.kernel, pid, interfaces)
+  })
+}
+
+async function link(
+  host: LinuxHost,
+  wirings: readonly Wiring[],
+  context: RunContext,
+): Promise<readonly StepOutcome[]> {
+  try {
+    await connect(
+      host.kernel,
+      wirings.flatMap(({ links }) => links),
+    )
+    return wirings.map(() => null)
+  } catch (error) {
+    if (!(error instanceof PakError)) throw error
+    if (wirings.length === 1) return [error]
+  }
+  return forEach(wirings, { ...context, concurrency: 1 }, async ({ links }) => {
+    const made = new Set(await host.kernel.list('/sys/class/net'))
+    await connect(
+      host.kernel,
+      links.filter(({ host: name }) => !made.has(name)),
+    )
+  })
+}
+
+interface Wiring {
+  readonly pid: number
+  readonly spec: ContainerRecord['spec']
+  readonly links: readonly Link[]
+  readonly interfaces: readonly Interface[]
+}
+
+function wiringOf(
+  host: LinuxHost,
+  { record, pid }: Created,
+  networks: ReadonlyMap<string, NetworkRecord>,
+): Wiring {
+  const attached = record.spec.networks.flatMap(({ network }) => networks.get(network) ?? [])
+  const outward = attached.find(({ spec }) => !spec.internal)
+  const ends = attached.flatMap((network, index) => {
+    const address = record.addresses[network.spec.name]
+    return address === undefined ? [] : { network, address, peer: `eth${index}` }
+  })
+  return {
+    pid,
+    spec: record.spec,
+    links: ends.map(({ network, address, peer }) => ({
+      // The kernel frees a dead namespace's veth in its own time: a restart must not need the old name.
+      host: vethName(host.layout.seed(record.id, network.spec.name, String(pid))),
+      bridge: network.bridge,
+      peer,
+      pid,
+      mac: macAddress(address),
+    })),
+    interfaces: ends.map(({ network, address, peer }) => ({
+      name: peer,
+      address,
+      prefix: parseCidr(network.subnet).prefix,
+      gateway: network === outward ? network.gateway : null,
+    })),
+  }
+}

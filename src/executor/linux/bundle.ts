@@ -1,0 +1,150 @@
+import { join } from 'node:path'
+import { PakError } from '../../errors.ts'
+import type { NamespaceMode } from '../../model/desired.ts'
+import type { ImageConfig } from '../../model/image.ts'
+import { hostsFile, type ResolvConfRequest, resolvConf } from '../../network/names.ts'
+import { findInit } from '../../runtime/init.ts'
+import { ociSpec } from '../../runtime/spec.ts'
+import { resolveUser } from '../../runtime/user.ts'
+import { securityFragment } from '../../security/fragment.ts'
+import { resolveMounts } from '../../storage/binds.ts'
+import type { LinuxHost } from './host.ts'
+import type { ContainerRecord } from './records.ts'
+import { currentRun } from './runs.ts'
+
+/** Everything that the OCI runtime reads: config.json and the files that are bound into the container. */
+export async function writeBundle(
+  host: LinuxHost,
+  projectName: string,
+  record: ContainerRecord,
+): Promise<void> {
+  const bundle = host.layout.bundle(record.id)
+  const rootfs = host.layout.rootfs(record.id)
+  const image = await imageConfig(host, record)
+  const [security, user, mounts, namespaces, init] = await Promise.all([
+    securityFragment(record.spec, { kernel: host.kernel, runtime: host.oci.name }),
+    resolveUser(host.kernel, {
+      rootfs,
+      user: record.spec.user ?? image?.user ?? null,
+      groupAdd: record.spec.groupAdd,
+    }),
+    resolveMounts(host.kernel, {
+      spec: record.spec,
+      image,
+      rootfs,
+      volumePath: (volume: string) => host.layout.volume(projectName, volume),
+      anonymousPath: (index) => join(host.layout.storage(record.id), 'volumes', String(index)),
+    }),
+    joinedNamespaces(host, projectName, record),
+    record.spec.init ? findInit(host.kernel) : null,
+  ])
+  const files = await writeNameFiles(host, projectName, record)
+  const config = ociSpec({
+    spec: record.spec,
+    image,
+    id: record.id,
+    name: record.name,
+    cgroupsPath: host.layout.cgroup(projectName, record.name),
+    cgroups: host.cgroups,
+    rootfs,
+    user,
+    mounts: [...mounts, ...files],
+    namespaces,
+    security,
+    init,
+    annotations: { 'pak.project': projectName, 'pak.service': record.service },
+  })
+  await host.kernel.replaceFile(join(bundle, 'config.json'), JSON.stringify(config))
+}
+
+export async function imageConfig(
+  host: LinuxHost,
+  record: ContainerRecord,
+): Promise<ImageConfig | null> {
+  const { source } = record.spec
+  if (source.kind === 'rootfs') return null
+  return (await host.images.facts(record.imageDigest ?? source.reference)).config
+}
+
+/** Paths of namespaces that are another container's; the names follow the runtime-spec. */
+async function joinedNamespaces(
+  host: LinuxHost,
+  projectName: string,
+  { spec }: ContainerRecord,
+): Promise<{ network: string | null; pid: string | null; ipc: string | null }> {
+  const pathOf = async (mode: { kind: string } | NamespaceMode | null, type: string) =>
+    mode !== null && 'service' in mode
+      ? `/proc/${await firstPid(host, projectName, mode.service)}/ns/${type}`
+      : null
+  const [network, pid, ipc] = await Promise.all([
+    pathOf(spec.networkMode, 'net'),
+    pathOf(spec.pidMode, 'pid'),
+    pathOf(spec.ipcMode, 'ipc'),
+  ])
+  return { network, pid, ipc }
+}
+
+async function firstPid(host: LinuxHost, projectName: string, service: string): Promise<number> {
+  const { containers } = await host.records.of(projectName)
+  const first = [...containers.values()].find(
+    (other) => other.service === service && other.replica === 1,
+  )
+  const run = first === undefined ? null : await currentRun(host, first)
+  if (run === null)
+    throw new PakError('conflict', `share namespaces of \`${service}\`: it does not run`)
+  return run.pid
+}
+
+interface BoundFile {
+  readonly type: 'bind'
+  readonly source: string
+  readonly destination: string
+  readonly options: readonly string[]
+}
+
+/** hosts, resolv.conf and hostname, as the container sees them. */
+async function writeNameFiles(
+  host: LinuxHost,
+  projectName: string,
+  record: ContainerRecord,
+): Promise<readonly BoundFile[]> {
+  const { networks } = await host.records.of(projectName)
+  const { spec } = record
+  const hostname = spec.hostname ?? record.name
+  const gateways = spec.networks.flatMap(({ network }) => networks.get(network)?.gateway ?? [])
+  const gateway = gateways[0] ?? null
+  const texts = {
+    hosts: hostsFile({
+      hostname,
+      domainname: spec.domainname,
+      addresses: Object.values(record.addresses),
+      extraHosts: spec.extraHosts,
+      gateway,
+    }),
+    'resolv.conf': resolvConf({
+      network: await resolver(host, spec, gateway),
+      servers: spec.dns,
+      search: spec.dnsSearch,
+      options: spec.dnsOptions,
+    }),
+    hostname: `${hostname}\n`,
+  }
+  const bundle = host.layout.bundle(record.id)
+  return Promise.all(
+    Object.entries(texts).map(async ([file, text]): Promise<BoundFile> => {
+      const source = join(bundle, file)
+      await host.kernel.replaceFile(source, text, 0o644)
+      return { type: 'bind', source, destination: `/etc/${file}`, options: ['rbind', 'rprivate'] }
+    }),
+  )
+}
+
+async function resolver(
+  host: LinuxHost,
+  { networkMode }: ContainerRecord['spec'],
+  gateway: string | null,
+): Promise<ResolvConfRequest['network']> {
+  if (networkMode.kind === 'bridge' && gateway !== null) return { kind: 'bridge', gateway }
+  if (networkMode.kind !== 'host') return { kind: 'none' }
+  return { kind: 'host', text: (await host.kernel.readText('/etc/resolv.conf')) ?? '' }
+}

@@ -1,0 +1,85 @@
+import { join } from 'node:path'
+import { PakError } from '../../errors.ts'
+import type { StepOf } from '../../model/plan.ts'
+import type { RunContext, StepOutcome } from '../executor.ts'
+import { forEach } from './batch.ts'
+import type { LinuxHost } from './host.ts'
+import { leaseAddresses } from './networks.ts'
+import type { ContainerRecord } from './records.ts'
+import { release } from './runs.ts'
+
+/** Identity and storage: a record, addresses, folders. */
+export async function createContainers(
+  host: LinuxHost,
+  steps: readonly StepOf<'container.create'>[],
+  context: RunContext,
+): Promise<readonly StepOutcome[]> {
+  const addresses = await leaseAddresses(
+    host,
+    context.project,
+    steps.map(({ args }) => ({ container: args.container, networks: args.spec.networks })),
+  )
+  return forEach(steps, context, async ({ args }, index) => {
+    const leased = addresses[index]
+    if (leased instanceof PakError) throw leased
+    const { containers } = await host.records.of(context.project)
+    if (containers.has(args.container)) return
+    const id = host.newId()
+    await Promise.all([
+      host.kernel.makeFolder(join(host.layout.storage(id), 'upper'), 0o755),
+      host.kernel.makeFolder(join(host.layout.storage(id), 'work'), 0o700),
+    ])
+    await host.records.putContainer(context.project, {
+      name: args.container,
+      id,
+      service: args.service,
+      replica: args.replica,
+      spec: args.spec,
+      dependsOn: args.dependsOn,
+      imageDigest: args.imageDigest,
+      createdAt: host.now().toISOString(),
+      restartCount: 0,
+      addresses: leased ?? {},
+      run: null,
+      exit: null,
+    })
+  })
+}
+
+export async function removeContainers(
+  host: LinuxHost,
+  steps: readonly StepOf<'container.remove'>[],
+  context: RunContext,
+): Promise<readonly StepOutcome[]> {
+  const { containers } = await host.records.of(context.project)
+  const records = steps.flatMap(({ args }) => containers.get(args.container) ?? [])
+  const held: ContainerRecord[] = []
+  for (const record of records)
+    if (await host.kernel.exists(host.layout.bundle(record.id))) held.push(record)
+  await release(host, held, context)
+  await host.kernel.removeTree(...records.map(({ id }) => host.layout.storage(id)))
+  return forEach(steps, context, ({ args }) =>
+    host.records.drop(context.project, 'containers', args.container),
+  )
+}
+
+/** Fields of class `live`: written into the running cgroup where they are limits, into the record always. */
+export async function updateContainers(
+  host: LinuxHost,
+  steps: readonly StepOf<'container.update'>[],
+  context: RunContext,
+): Promise<readonly StepOutcome[]> {
+  const { containers } = await host.records.of(context.project)
+  return forEach(steps, context, async ({ args }) => {
+    const record = containers.get(args.container)
+    if (record === undefined)
+      throw new PakError('conflict', `update container \`${args.container}\`: it is gone`)
+    if (args.fields.includes('limits') && record.run !== null)
+      await host.cgroups.update(host.layout.cgroup(context.project, record.name), args.spec.limits)
+    await host.records.putContainer(context.project, {
+      ...record,
+      spec: args.spec,
+      dependsOn: args.dependsOn,
+    })
+  })
+}

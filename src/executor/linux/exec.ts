@@ -1,0 +1,37 @@
+import { join } from 'node:path'
+import { PakError } from '../../errors.ts'
+import { isAlive } from '../../kernel/process.ts'
+import { execProcess } from '../../runtime/exec.ts'
+import { resolveUser } from '../../runtime/user.ts'
+import { securityFragment } from '../../security/fragment.ts'
+import type { ExecInvocation, ExecRequest } from '../executor.ts'
+import { imageConfig } from './bundle.ts'
+import type { LinuxHost } from './host.ts'
+import { currentRun } from './runs.ts'
+
+/** How to run a further process in a running container, confined exactly like its first one. */
+export async function execInvocation(
+  host: LinuxHost,
+  request: ExecRequest,
+): Promise<ExecInvocation> {
+  const { containers } = await host.records.of(request.project)
+  const record = containers.get(request.container)
+  const run = record === undefined ? null : await currentRun(host, record)
+  if (record === undefined || run === null || !(await isAlive(host.kernel, run)))
+    throw new PakError('conflict', `exec in \`${request.container}\`: it is not running`)
+  const [image, security] = await Promise.all([
+    imageConfig(host, record),
+    securityFragment(record.spec, { kernel: host.kernel, runtime: host.oci.name }),
+  ])
+  const user = await resolveUser(host.kernel, {
+    rootfs: host.layout.rootfs(record.id),
+    user: request.user ?? record.spec.user ?? image?.user ?? null,
+    groupAdd: record.spec.groupAdd,
+  })
+  const process = execProcess(
+    { spec: record.spec, image, name: record.name, user, security },
+    request,
+  )
+  const scratch = join(host.layout.bundle(record.id), `exec-${host.newId().slice(0, 16)}`)
+  return host.oci.exec(record.id, process, scratch)
+}

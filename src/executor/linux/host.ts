@@ -1,0 +1,24 @@
+import type { ImageStore } from '../../images/store.ts'
+import type { Kernel } from '../../kernel/kernel.ts'
+import type { Health } from '../../model/status.ts'
+import type { CgroupHost } from '../../runtime/cgroups.ts'
+import type { OciRuntime } from '../../runtime/oci.ts'
+import type { Layout } from './layout.ts'
+import type { RecordStore } from './records.ts'
+
+/** What every handler of this executor works with: one door to the kernel, one memory, one clock. */
+export interface LinuxHost {
+  readonly kernel: Kernel
+  readonly layout: Layout
+  readonly records: RecordStore
+  readonly oci: OciRuntime
+  readonly images: ImageStore
+  readonly cgroups: CgroupHost
+  /** Where pak's DNS listens on this host. */
+  readonly dnsPort: number
+  readonly now: () => Date
+  /** 64 hexadecimal digits, never the same twice. */
+  readonly newId: () => string
+  /** What the health loop knows; `null` until it has looked. */
+  readonly healthOf: (containerId: string) => Health
+}

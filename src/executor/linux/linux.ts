@@ -1,0 +1,93 @@
+import { randomBytes } from 'node:crypto'
+import { watch } from 'node:fs'
+import { imageStore } from '../../images/store.ts'
+import type { Kernel } from '../../kernel/kernel.ts'
+import { mountAll, unmountAll } from '../../kernel/mount.ts'
+import type { Op, StepOf } from '../../model/plan.ts'
+import type { Health } from '../../model/status.ts'
+import { detectCgroups, enterHostView } from '../../runtime/cgroups.ts'
+import { ociRuntime } from '../../runtime/oci.ts'
+import type { Executor, RunContext } from '../executor.ts'
+import { execInvocation } from './exec.ts'
+import { handlers } from './handlers.ts'
+import type { LinuxHost } from './host.ts'
+import { inspectProject } from './inspect.ts'
+import { type Layout, layoutOf, type Roots } from './layout.ts'
+import { watchOom } from './oom.ts'
+import { preflight } from './preflight.ts'
+import { RecordStore } from './records.ts'
+
+export interface LinuxOptions extends Roots {
+  /** `crun`, `runc` or a path. */
+  readonly runtime: string
+  readonly kernel: Kernel
+  /** Where pak's DNS listens on this host. */
+  readonly dnsPort: number
+  readonly healthOf: (containerId: string) => Health
+}
+
+/** The private mounts and folders that containers need; safe to call again. Only for the agent's process. */
+export async function prepareHost(kernel: Kernel, layout: Layout): Promise<void> {
+  await enterHostView(kernel)
+  for (const folder of [layout.root, layout.projects, layout.runRoot, layout.ociRoot, layout.exits])
+    await kernel.makeFolder(folder, 0o700)
+  await kernel.makeFolder(layout.volatile, 0o700)
+  const request = { source: 'pak', target: layout.volatile, type: 'tmpfs', options: 'mode=0700' }
+  const [refusal] = await mountAll(kernel, [request], { folder: layout.runRoot })
+  if (refusal) throw refusal
+}
+
+/** The inverse, when the last project is gone. What other programs put there stays. */
+export async function releaseHost(kernel: Kernel, layout: Layout): Promise<void> {
+  await unmountAll(kernel, [layout.volatile])
+  await kernel.removeTree(layout.ociRoot, layout.exits, layout.volatile)
+  await kernel.removeFolder(`${layout.runRoot}/containers`)
+}
+
+export async function linuxHost(options: LinuxOptions): Promise<LinuxHost> {
+  const { kernel } = options
+  const layout = layoutOf(options)
+  return {
+    kernel,
+    layout,
+    records: new RecordStore(kernel, layout),
+    oci: await ociRuntime(kernel, { name: options.runtime, root: layout.ociRoot }),
+    cgroups: await detectCgroups(kernel),
+    images: imageStore(layout.images, kernel),
+    dnsPort: options.dnsPort,
+    now: () => new Date(),
+    newId: () => randomBytes(32).toString('hex'),
+    healthOf: options.healthOf,
+  }
+}
+
+/** This machine as an executor. */
+export function linuxExecutor(host: LinuxHost): Executor {
+  return {
+    name: 'linux',
+    projects: () => host.records.projectNames(),
+    inspect: (scope) => inspectProject(host, scope),
+    preflight: (request) => preflight(host, request),
+    run: <O extends Op>(op: O, steps: readonly StepOf<O>[], context: RunContext) =>
+      handlers[op](host, steps, context),
+    watch: (onChange) => watchHost(host, onChange),
+    exec: (request) => execInvocation(host, request),
+  }
+}
+
+/** Monitors write one file per ended container into one folder: one inotify watch for all of them. */
+function watchHost(host: LinuxHost, onChange: Parameters<Executor['watch']>[0]): Disposable {
+  const exits = watch(host.layout.exits, (_event, file) => {
+    const found = file === null ? null : host.records.find(file)
+    if (found !== null)
+      onChange({ project: found.project, cause: `container ${found.record.name} exited` })
+  })
+  const warn = (error: unknown) => process.emitWarning(`watch for OOM kills: ${String(error)}`)
+  const oom = host.cgroups.version === 1 ? watchOom(host, warn) : null
+  return {
+    [Symbol.dispose]() {
+      exits.close()
+      oom?.then((watching) => watching[Symbol.dispose](), warn)
+    },
+  }
+}

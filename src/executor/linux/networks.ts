@@ -1,0 +1,135 @@
+import { PakError } from '../../errors.ts'
+import type { Attachment } from '../../model/desired.ts'
+import type { StepOf } from '../../model/plan.ts'
+import { allowForwarding, bridgeName, createBridges, removeBridges } from '../../network/bridge.ts'
+import { chooseSubnet, gatewayOf, hostRoutes, lease } from '../../network/ipam.ts'
+import { parseCidr } from '../../network/ipv4.ts'
+import type { RunContext, StepOutcome } from '../executor.ts'
+import { expected, forEach } from './batch.ts'
+import type { LinuxHost } from './host.ts'
+import type { NetworkRecord } from './records.ts'
+
+/** Records and bridges of all networks that are asked for, in one `ip` batch. */
+export async function createNetworks(
+  host: LinuxHost,
+  steps: readonly StepOf<'network.create'>[],
+  context: RunContext,
+): Promise<readonly StepOutcome[]> {
+  const taken = [...(await hostRoutes(host.kernel)), ...(await knownSubnets(host))]
+  const records: NetworkRecord[] = []
+  const outcomes = await forEach(steps, { ...context, concurrency: 1 }, async ({ args }) => {
+    const { networks } = await host.records.of(context.project)
+    const record =
+      networks.get(args.network.name) ?? describe(host, context.project, args.network, taken)
+    taken.push(record.subnet)
+    records.push(record)
+  })
+  try {
+    await allowForwarding(host.kernel)
+    await createBridges(
+      host.kernel,
+      records.map(({ bridge, gateway, subnet }) => ({
+        name: bridge,
+        gateway,
+        prefix: parseCidr(subnet).prefix,
+      })),
+    )
+  } catch (error) {
+    return failAll(outcomes, error)
+  }
+  for (const record of records) await host.records.putNetwork(context.project, record)
+  return outcomes
+}
+
+export async function removeNetworks(
+  host: LinuxHost,
+  steps: readonly StepOf<'network.remove'>[],
+  context: RunContext,
+): Promise<readonly StepOutcome[]> {
+  const { networks } = await host.records.of(context.project)
+  const bridges = steps.flatMap(({ args }) => networks.get(args.network)?.bridge ?? [])
+  try {
+    await removeBridges(host.kernel, bridges)
+  } catch (error) {
+    return failAll(
+      steps.map(() => null),
+      error,
+    )
+  }
+  return forEach(steps, context, ({ args }) =>
+    host.records.drop(context.project, 'networks', args.network),
+  )
+}
+
+interface LeaseRequest {
+  readonly container: string
+  readonly networks: readonly Attachment[]
+}
+
+/**
+ * Addresses for many containers, with one write a network. A container that had an address in a
+ * network gets it again. What cannot be leased is that request's PakError.
+ */
+export async function leaseAddresses(
+  host: LinuxHost,
+  projectName: string,
+  requests: readonly LeaseRequest[],
+): Promise<readonly (Readonly<Record<string, string>> | PakError)[]> {
+  const { networks } = await host.records.of(projectName)
+  const changed = new Set<string>()
+  const leased = requests.map(({ container, networks: attachments }) => {
+    try {
+      return Object.fromEntries(
+        attachments.map(({ network, ipv4 }) => {
+          const record = networks.get(network)
+          if (record === undefined)
+            throw new PakError('conflict', `lease address \`${container}\`: no network ${network}`)
+          const address = lease({ ...record, container, wanted: ipv4 })
+          if (record.leases[container] !== address) {
+            networks.set(network, { ...record, leases: { ...record.leases, [container]: address } })
+            changed.add(network)
+          }
+          return [network, address]
+        }),
+      )
+    } catch (error) {
+      const outcome = expected(error)
+      if (outcome === null) throw error
+      return outcome
+    }
+  })
+  for (const name of changed) {
+    const record = networks.get(name)
+    if (record !== undefined) await host.records.putNetwork(projectName, record)
+  }
+  return leased
+}
+
+/** Subnets of every network of every project under this state root. */
+export async function knownSubnets(host: LinuxHost): Promise<readonly string[]> {
+  const names = await host.records.projectNames()
+  const projects = await Promise.all(names.map((name) => host.records.of(name)))
+  return projects.flatMap(({ networks }) => [...networks.values()].map(({ subnet }) => subnet))
+}
+
+function describe(
+  host: LinuxHost,
+  projectName: string,
+  spec: NetworkRecord['spec'],
+  taken: readonly string[],
+): NetworkRecord {
+  const subnet = spec.subnet ?? chooseSubnet({ taken })
+  return {
+    spec,
+    subnet,
+    gateway: spec.gateway ?? gatewayOf(subnet),
+    bridge: bridgeName(host.layout.seed(projectName, spec.name)),
+    leases: {},
+  }
+}
+
+function failAll(outcomes: readonly StepOutcome[], error: unknown): readonly StepOutcome[] {
+  const outcome = expected(error)
+  if (outcome === null) throw error
+  return outcomes.map((own) => own ?? outcome)
+}

@@ -1,0 +1,53 @@
+import { type FSWatcher, watch } from 'node:fs'
+import { basename, join } from 'node:path'
+import type { LinuxHost } from './host.ts'
+
+/**
+ * On cgroup v1 the kernel kills one process for memory and leaves the rest half alive. The monitor
+ * leaves a file `oom` in the bundle when it hears of that; then the whole container goes, as on v2 the
+ * kernel does by itself (`memory.oom.group`).
+ */
+export async function watchOom(
+  host: LinuxHost,
+  onError: (error: unknown) => void,
+): Promise<Disposable> {
+  const parent = host.layout.bundles
+  await host.kernel.makeFolder(parent, 0o700)
+  const bundles = new Map<string, FSWatcher>()
+  const look = (id: string) => killIfOom(host, id).catch(onError)
+  const follow = (id: string) => {
+    bundles.get(id)?.close()
+    bundles.delete(id)
+    try {
+      const watcher = watch(join(parent, id), (_event, file) => {
+        if (file === 'oom') look(id)
+      })
+      // The folder went; its name comes up again in the parent when the container starts anew.
+      watcher.on('error', () => watcher.close())
+      bundles.set(id, watcher)
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+    }
+  }
+  const watcher = watch(parent, (_event, name) => {
+    if (name !== null) follow(basename(name))
+  })
+  for (const id of await host.kernel.list(parent)) {
+    follow(id)
+    if (await host.kernel.exists(join(parent, id, 'oom'))) look(id)
+  }
+  return {
+    [Symbol.dispose]() {
+      watcher.close()
+      for (const bundle of bundles.values()) bundle.close()
+    },
+  }
+}
+
+async function killIfOom(host: LinuxHost, containerId: string): Promise<void> {
+  const found = host.records.find(containerId)
+  if (found === null) return
+  const cgroup = host.layout.cgroup(found.project, found.record.name)
+  // The monitor also hears of a project's limit that killed a neighbour: the kernel's count decides.
+  if ((await host.cgroups.oomKills(cgroup)) > 0) await host.cgroups.killAll(cgroup)
+}

@@ -1,0 +1,184 @@
+import { PakError } from '../../errors.ts'
+import type { Step, StepOf } from '../../model/plan.ts'
+import { hostRoutes, overlaps } from '../../network/ipam.ts'
+import { type PortHolder, portHolder } from '../../network/ports.ts'
+import { checkBinds } from '../../storage/binds.ts'
+import type { PreflightRequest } from '../executor.ts'
+import type { LinuxHost } from './host.ts'
+
+/** What this machine cannot give to these steps, found before anything is touched. */
+export async function preflight(
+  host: LinuxHost,
+  request: PreflightRequest,
+): Promise<readonly PakError[]> {
+  const creates = request.steps.filter((step) => step.op === 'container.create')
+  const findings = await Promise.all([
+    missingImages(creates),
+    missingRoots(host, creates),
+    missingBinds(host, creates),
+    takenPorts(host, request),
+    takenSubnets(host, request),
+    unenforceable(host, request.steps),
+  ])
+  return findings.flat()
+}
+
+function missingImages(creates: readonly StepOf<'container.create'>[]): readonly PakError[] {
+  const missing = creates.flatMap(({ args }) =>
+    args.spec.source.kind === 'image' && args.imageDigest === null
+      ? args.spec.source.reference
+      : [],
+  )
+  return [...new Set(missing)].map(
+    (reference) =>
+      new PakError('image_missing', `image \`${reference}\`: not in the local store`, {
+        hint: 'pak image load -i FILE brings it from an OCI layout or a docker-archive',
+      }),
+  )
+}
+
+async function missingRoots(
+  host: LinuxHost,
+  creates: readonly StepOf<'container.create'>[],
+): Promise<readonly PakError[]> {
+  const paths = new Set(
+    creates.flatMap(({ args }) =>
+      args.spec.source.kind === 'rootfs' ? args.spec.source.path : [],
+    ),
+  )
+  const problems = await Promise.all(
+    [...paths].map(async (path) =>
+      (await host.kernel.stat(path))?.kind === 'folder'
+        ? []
+        : new PakError('not_found', `rootfs \`${path}\`: no such folder`),
+    ),
+  )
+  return problems.flat()
+}
+
+async function missingBinds(
+  host: LinuxHost,
+  creates: readonly StepOf<'container.create'>[],
+): Promise<readonly PakError[]> {
+  const problems = await Promise.all(
+    creates.map(({ args }) => checkBinds(host.kernel, args.service, args.spec.mounts)),
+  )
+  const seen = new Map(problems.flat().map((problem) => [problem.message, problem]))
+  return [...seen.values()]
+}
+
+/** A port that this plan newly publishes, and that somebody else holds: a process, or another project. */
+async function takenPorts(
+  host: LinuxHost,
+  { steps, observed }: PreflightRequest,
+): Promise<readonly PakError[]> {
+  const wanted = steps.flatMap((step) => (step.op === 'firewall.apply' ? step.args.published : []))
+  const held = new Set(
+    observed.firewall.published.map(({ hostIp, published }) => `${hostIp}:${published}`),
+  )
+  const others = await otherPublications(host, observed.project)
+  const problems = await Promise.all(
+    wanted.map(async ({ container, hostIp, published }) => {
+      const other = others.find((o) => o.published === published && meets(o.hostIp, hostIp))
+      const holder =
+        other !== undefined
+          ? `container ${other.container} of project ${other.project}`
+          : held.has(`${hostIp}:${published}`)
+            ? null
+            : describeHolder(await portHolder(host.kernel, { hostIp, port: published }))
+      return holder === null
+        ? []
+        : new PakError(
+            'port_taken',
+            `publish port ${hostIp}:${published} of \`${container}\`: held by ${holder}`,
+            {
+              hint: 'publish another port, or stop what holds this one',
+            },
+          )
+    }),
+  )
+  return problems.flat()
+}
+
+interface OtherPublication {
+  readonly project: string
+  readonly container: string
+  readonly hostIp: string
+  readonly published: number
+}
+
+/** Published ports of all other projects under this state root, from their records. */
+async function otherPublications(
+  host: LinuxHost,
+  projectName: string,
+): Promise<readonly OtherPublication[]> {
+  const names = (await host.records.projectNames()).filter((name) => name !== projectName)
+  const projects = await Promise.all(names.map((name) => host.records.of(name)))
+  return projects.flatMap(({ name, containers }) =>
+    [...containers.values()].flatMap((record) =>
+      record.spec.ports.map(({ hostIp, published }) => ({
+        project: name,
+        container: record.name,
+        hostIp,
+        published,
+      })),
+    ),
+  )
+}
+
+const meets = (a: string, b: string): boolean => a === b || a === '0.0.0.0' || b === '0.0.0.0'
+
+function describeHolder(holder: PortHolder | null): string | null {
+  if (holder === null) return null
+  return holder.pid === null
+    ? 'a process that cannot be seen from here'
+    : `${holder.command ?? 'a process'} (pid ${holder.pid})`
+}
+
+async function takenSubnets(
+  host: LinuxHost,
+  { steps, observed }: PreflightRequest,
+): Promise<readonly PakError[]> {
+  const wanted = steps.flatMap((step) =>
+    step.op === 'network.create' && step.args.network.subnet !== null
+      ? { name: step.args.network.name, subnet: step.args.network.subnet }
+      : [],
+  )
+  if (wanted.length === 0) return []
+  const own = await ownSubnets(host, observed.project)
+  const routes = (await hostRoutes(host.kernel)).filter((route) => !own.has(route))
+  return wanted.flatMap(({ name, subnet }) => {
+    const route = routes.find((taken) => overlaps(taken, subnet))
+    return route === undefined
+      ? []
+      : new PakError(
+          'subnet_taken',
+          `network \`${name}\`: subnet ${subnet} overlaps this host's route to ${route}`,
+          {
+            hint: 'leave `subnet` out and pak picks a free one',
+          },
+        )
+  })
+}
+
+async function ownSubnets(host: LinuxHost, projectName: string): Promise<ReadonlySet<string>> {
+  const { networks } = await host.records.of(projectName)
+  return new Set([...networks.values()].map(({ subnet }) => subnet))
+}
+
+/** Limits whose controller this kernel lacks: refused with the reason, never skipped in silence. */
+async function unenforceable(
+  host: LinuxHost,
+  steps: readonly Step[],
+): Promise<readonly PakError[]> {
+  const problems = steps.flatMap((step) => {
+    if (step.op === 'container.create' || step.op === 'container.update')
+      return host.cgroups.lacking(step.args.spec.limits)
+    return step.op === 'project.create' || step.op === 'project.update'
+      ? host.cgroups.lacking(step.args.limits)
+      : []
+  })
+  return [...new Set(problems)].map(
+    (what) => new PakError('host', `limits: this host cannot enforce ${what}`),
+  )
+}

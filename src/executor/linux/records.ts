@@ -1,0 +1,233 @@
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { PakError } from '../../errors.ts'
+import type { Kernel } from '../../kernel/kernel.ts'
+import type { ContainerSpec, Dependency, Network, Volume } from '../../model/desired.ts'
+import type { Limits } from '../../model/limits.ts'
+import type { Layout } from './layout.ts'
+
+export interface ProjectRecord {
+  readonly limits: Limits
+}
+
+export interface NetworkRecord {
+  readonly spec: Network
+  readonly subnet: string
+  readonly gateway: string
+  readonly bridge: string
+  /** Container name -> address. Kept while the network lives, so that a recreate gets its own again. */
+  readonly leases: Readonly<Record<string, string>>
+}
+
+export interface VolumeRecord {
+  readonly spec: Volume
+}
+
+export interface ContainerRecord {
+  readonly name: string
+  readonly id: string
+  readonly service: string
+  readonly replica: number
+  readonly spec: ContainerSpec
+  readonly dependsOn: readonly Dependency[]
+  readonly imageDigest: string | null
+  readonly createdAt: string
+  readonly restartCount: number
+  /** Network -> address, as leased when it was made. */
+  readonly addresses: Readonly<Record<string, string>>
+  /** The current run; `null` when it has never run, or its end is settled in `exit`. */
+  readonly run: Run | null
+  readonly exit: Exit | null
+}
+
+export interface Run {
+  readonly pid: number
+  /** Field 22 of proc_pid_stat(5): together with the pid it names one process for good. */
+  readonly startTicks: string
+  readonly startedAt: string
+}
+
+export interface Exit {
+  readonly exitCode: number
+  readonly oomKilled: boolean
+  readonly startedAt: string
+  readonly finishedAt: string
+  readonly byUser: boolean
+  readonly restartAt: string | null
+}
+
+/** Everything known of one project, as on disk. */
+export interface ProjectRecords {
+  readonly name: string
+  project: ProjectRecord | null
+  readonly networks: Map<string, NetworkRecord>
+  readonly volumes: Map<string, VolumeRecord>
+  readonly containers: Map<string, ContainerRecord>
+}
+
+type Kind = 'networks' | 'volumes' | 'containers'
+
+/**
+ * pak's own memory of what it made, one small JSON file a thing, mode 0600. The agent is the only
+ * writer, so that what has been read once stays true in memory.
+ */
+export class RecordStore {
+  readonly #kernel: Kernel
+  readonly #layout: Layout
+  readonly #projects = new Map<string, Promise<ProjectRecords>>()
+  readonly #loaded = new Map<string, ProjectRecords>()
+  #version = 0
+
+  constructor(kernel: Kernel, layout: Layout) {
+    this.#kernel = kernel
+    this.#layout = layout
+  }
+
+  /** Projects that have a record, sorted. */
+  async projectNames(): Promise<readonly string[]> {
+    const names = await this.#kernel.list(this.#layout.projects)
+    const known = await Promise.all(
+      names.map((name) => this.#kernel.exists(join(this.#layout.project(name), 'project.json'))),
+    )
+    return names.filter((_, index) => known[index])
+  }
+
+  of(projectName: string): Promise<ProjectRecords> {
+    const cached = this.#projects.get(projectName)
+    if (cached !== undefined) return cached
+    const loading = this.#load(projectName)
+    this.#projects.set(projectName, loading)
+    loading.catch(() => this.#projects.delete(projectName))
+    return loading
+  }
+
+  /** The projects read so far, without waiting: for answers that must not block, as DNS. */
+  loaded(): readonly ProjectRecords[] {
+    return [...this.#loaded.values()]
+  }
+
+  /** Grows with every change: what was made from the records is good as long as it stays. */
+  get version(): number {
+    return this.#version
+  }
+
+  /** A container by its id, among the projects read so far. */
+  find(containerId: string): { readonly project: string; readonly record: ContainerRecord } | null {
+    for (const { name, containers } of this.#loaded.values())
+      for (const record of containers.values())
+        if (record.id === containerId) return { project: name, record }
+    return null
+  }
+
+  async putProject(projectName: string, record: ProjectRecord): Promise<void> {
+    const records = await this.of(projectName)
+    await this.#write(join(this.#layout.project(projectName), 'project.json'), record)
+    records.project = record
+  }
+
+  async putNetwork(projectName: string, record: NetworkRecord): Promise<void> {
+    const records = await this.of(projectName)
+    records.networks.set(record.spec.name, record)
+    await this.#write(this.#path(projectName, 'networks', record.spec.name), record)
+  }
+
+  async putVolume(projectName: string, record: VolumeRecord): Promise<void> {
+    const records = await this.of(projectName)
+    await this.#write(this.#path(projectName, 'volumes', record.spec.name), record)
+    records.volumes.set(record.spec.name, record)
+  }
+
+  async putContainer(projectName: string, record: ContainerRecord): Promise<void> {
+    const records = await this.of(projectName)
+    records.containers.set(record.name, record)
+    await this.#write(this.#path(projectName, 'containers', record.name), record)
+  }
+
+  async drop(projectName: string, kind: Kind, name: string): Promise<void> {
+    const records = await this.of(projectName)
+    await rm(this.#path(projectName, kind, name), { force: true })
+    records[kind].delete(name)
+    this.#version += 1
+  }
+
+  /** Forget the project; its volumes' records stay where there are any. */
+  async dropProject(projectName: string): Promise<void> {
+    const folder = this.#layout.project(projectName)
+    const entries = (await readdir(folder).catch(() => [])).filter((entry) => entry !== 'volumes')
+    await Promise.all(
+      entries.map((entry) => rm(join(folder, entry), { recursive: true, force: true })),
+    )
+    await this.#kernel.removeFolder(join(folder, 'volumes'))
+    await this.#kernel.removeFolder(folder)
+    this.#projects.delete(projectName)
+    this.#loaded.delete(projectName)
+    this.#version += 1
+  }
+
+  async #load(name: string): Promise<ProjectRecords> {
+    const folder = this.#layout.project(name)
+    const [project, networks, volumes, containers] = await Promise.all([
+      readJson<ProjectRecord>(join(folder, 'project.json')),
+      this.#readAll<NetworkRecord>(name, 'networks'),
+      this.#readAll<VolumeRecord>(name, 'volumes'),
+      this.#readAll<ContainerRecord>(name, 'containers'),
+    ])
+    const records = { name, project, networks, volumes, containers }
+    this.#loaded.set(name, records)
+    this.#version += 1
+    return records
+  }
+
+  async #readAll<T>(projectName: string, kind: Kind): Promise<Map<string, T>> {
+    const suffix = '.json'
+    const files = (await this.#kernel.list(join(this.#layout.project(projectName), kind))).filter(
+      (file) => file.endsWith(suffix),
+    )
+    const names = files.map((file) => file.slice(0, -suffix.length))
+    const read = await Promise.all(
+      names.map((name) => readJson<T>(this.#path(projectName, kind, name))),
+    )
+    return new Map(
+      read.flatMap((record, index) => {
+        const name = names[index]
+        return record === null || name === undefined ? [] : [[name, record] as const]
+      }),
+    )
+  }
+
+  async #write(path: string, record: object): Promise<void> {
+    this.#version += 1
+    const text = JSON.stringify(record)
+    try {
+      await this.#kernel.replaceFile(path, text)
+    } catch (error) {
+      // The folder is made on the first write only: fifty containers should not cost fifty mkdirs.
+      if (!(error instanceof PakError && error.code === 'storage')) throw error
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+      await this.#kernel.replaceFile(path, text)
+    }
+  }
+
+  #path(projectName: string, kind: Kind, name: string): string {
+    return join(this.#layout.project(projectName), kind, `${name}.json`)
+  }
+}
+
+/** Only pak writes these files, whole or not at all: what does not parse is damage, and said so. */
+async function readJson<T>(path: string): Promise<T | null> {
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
+    throw error
+  }
+  try {
+    return JSON.parse(text) as T
+  } catch (error) {
+    throw new PakError('storage', `read record \`${path}\`: it is damaged`, {
+      hint: 'remove the file; the next pak up makes what it described anew',
+      cause: error,
+    })
+  }
+}

@@ -1,0 +1,109 @@
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { identify, isAlive } from '../../kernel/process.ts'
+import type { ContainerStatus } from '../../model/status.ts'
+import { readExitCode } from '../../runtime/monitor.ts'
+import { unmountRootfs } from '../../storage/rootfs.ts'
+import { forEach } from './batch.ts'
+import type { LinuxHost } from './host.ts'
+import type { ContainerRecord, Exit, Run } from './records.ts'
+
+/** Exit code of a container that ended where nobody could see it: the machine went down. */
+const UNSEEN = -1
+const MONITOR_LIMIT_MS = 2_000
+
+/** The run that the record names, or one that a killed agent had no time to write down. */
+export async function currentRun(host: LinuxHost, record: ContainerRecord): Promise<Run | null> {
+  return record.run ?? (await unrecordedRun(host, record))
+}
+
+export async function statusOf(
+  host: LinuxHost,
+  projectName: string,
+  record: ContainerRecord,
+): Promise<ContainerStatus> {
+  const run = await currentRun(host, record)
+  if (run === null) return record.exit === null ? { state: 'created' } : stopped(record.exit)
+  if (await isAlive(host.kernel, run)) {
+    const health = record.spec.healthcheck === null ? null : host.healthOf(record.id)
+    return { state: 'running', pid: run.pid, startedAt: run.startedAt, health }
+  }
+  return stopped(await exitOf(host, projectName, { record, run }))
+}
+
+const stopped = (exit: Exit): ContainerStatus => ({ state: 'stopped', ...exit })
+
+/** How the run ended, as its monitor wrote it down. */
+export async function exitOf(
+  host: LinuxHost,
+  projectName: string,
+  { record, run, byUser = false }: { record: ContainerRecord; run: Run; byUser?: boolean },
+): Promise<Exit> {
+  const seen = await awaitExitCode(host, record)
+  const file = join(host.layout.exits, record.id)
+  const finishedAt = seen === null ? null : await stat(file).catch(() => null)
+  const oomKilled =
+    seen === 137 && (await host.cgroups.oomKills(host.layout.cgroup(projectName, record.name))) > 0
+  return {
+    exitCode: seen ?? UNSEEN,
+    oomKilled,
+    startedAt: run.startedAt,
+    finishedAt: (finishedAt?.mtime ?? host.now()).toISOString(),
+    byUser,
+    restartAt: null,
+  }
+}
+
+/** A process is gone a moment before its monitor has written how: wait as long as there is a monitor. */
+async function awaitExitCode(host: LinuxHost, { id }: ContainerRecord): Promise<number | null> {
+  const bundle = host.layout.bundle(id)
+  const deadline = performance.now() + MONITOR_LIMIT_MS
+  for (;;) {
+    const monitor = Number(await host.kernel.readText(join(bundle, 'conmon.pid')))
+    const watched = monitor > 1 && (await identify(host.kernel, monitor)) !== null
+    const seen = await readExitCode(host.kernel, { exitDir: host.layout.exits, id })
+    if (seen !== null || !watched || performance.now() > deadline) return seen
+    await new Promise((resolve) => setTimeout(resolve, 2))
+  }
+}
+
+/**
+ * An agent killed between starting a container and recording it leaves a bundle with a pid file: the
+ * OCI runtime knows whether that process was ever let go.
+ */
+async function unrecordedRun(host: LinuxHost, record: ContainerRecord): Promise<Run | null> {
+  const pidFile = await host.kernel.readText(join(host.layout.bundle(record.id), 'pid'))
+  const pid = Number(pidFile?.trim())
+  if (pidFile === null || !Number.isSafeInteger(pid) || pid < 2) return null
+  const process = await identify(host.kernel, pid)
+  const state = await host.oci.state(record.id)
+  if (state === null || state.status === 'created') return null
+  const startTicks = process !== null && state.pid === pid ? process.startTicks : 'gone'
+  return { pid, startTicks, startedAt: record.createdAt }
+}
+
+/** Free everything in the kernel and under the run root that ended containers still hold. */
+export async function release(
+  host: LinuxHost,
+  records: readonly ContainerRecord[],
+  context: { readonly concurrency: number; readonly signal: AbortSignal },
+): Promise<void> {
+  // Giving up half-way would leak: an interrupt does not reach in here, each call has its own bound.
+  const whole = { ...context, signal: AbortSignal.timeout(120_000) }
+  const outcomes = await forEach(records, whole, ({ id }) => host.oci.remove(id, true))
+  const unmounted = await unmountRootfs(
+    host.kernel,
+    records.map(({ id }) => host.layout.rootfs(id)),
+  )
+  await host.kernel.removeTree(
+    ...records
+      .filter((_, index) => unmounted[index] === null)
+      .flatMap(({ id }) => [
+        host.layout.bundle(id),
+        host.layout.volatileStorage(id),
+        join(host.layout.exits, id),
+      ]),
+  )
+  const failed = [...outcomes, ...unmounted].find((outcome) => outcome !== null)
+  if (failed !== undefined && failed !== null) throw failed
+}

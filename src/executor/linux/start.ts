@@ -1,0 +1,113 @@
+import { PakError } from '../../errors.ts'
+import { identify } from '../../kernel/process.ts'
+import type { StepOf } from '../../model/plan.ts'
+import { createContainer } from '../../runtime/monitor.ts'
+import type { RunContext, StepOutcome } from '../executor.ts'
+import { attachContainers } from './attach.ts'
+import { forEach } from './batch.ts'
+import { writeBundle } from './bundle.ts'
+import type { LinuxHost } from './host.ts'
+import type { ContainerRecord } from './records.ts'
+import { mountRoots } from './roots.ts'
+import { currentRun, release, statusOf } from './runs.ts'
+
+/** A container on its way from record to process. What failed carries why, and is taken back at the end. */
+interface Launch {
+  readonly record: ContainerRecord
+  readonly index: number
+  pid: number
+}
+
+/**
+ * The one place that starts containers. All of them pass each stage together, so that a stage can be
+ * one process for all: mounts, then monitor and OCI runtime each, then one `ip` batch, then go.
+ */
+export async function startContainers(
+  host: LinuxHost,
+  steps: readonly StepOf<'container.start'>[],
+  context: RunContext,
+): Promise<readonly StepOutcome[]> {
+  const outcomes: StepOutcome[] = steps.map(() => null)
+  const launches = await pending(host, steps, { context, outcomes })
+  const through = async (stage: (ready: readonly Launch[]) => Promise<readonly StepOutcome[]>) => {
+    const ready = launches.filter(({ index }) => outcomes[index] === null)
+    const results = await stage(ready)
+    for (const [position, { index }] of ready.entries()) outcomes[index] = results[position] ?? null
+  }
+  await through((ready) =>
+    mountRoots(
+      host,
+      ready.map(({ record }) => record),
+      context,
+    ),
+  )
+  await through((ready) => forEach(ready, context, (launch) => create(host, launch, context)))
+  await through((ready) => attachContainers(host, ready, context))
+  await through((ready) => forEach(ready, context, (launch) => letGo(host, launch, context)))
+  const failed = launches.filter(({ index }) => outcomes[index] !== null)
+  await release(
+    host,
+    failed.map(({ record }) => record),
+    context,
+  )
+  return outcomes
+}
+
+/** What is not running yet, free of whatever an earlier run left behind. */
+async function pending(
+  host: LinuxHost,
+  steps: readonly StepOf<'container.start'>[],
+  { context, outcomes }: { context: RunContext; outcomes: StepOutcome[] },
+): Promise<readonly Launch[]> {
+  const { containers } = await host.records.of(context.project)
+  const launches: Launch[] = []
+  const leftovers: ContainerRecord[] = []
+  for (const [index, { args }] of steps.entries()) {
+    const record = containers.get(args.container)
+    if (record === undefined) {
+      outcomes[index] = new PakError(
+        'conflict',
+        `start container \`${args.container}\`: it is gone`,
+      )
+      continue
+    }
+    const status = await statusOf(host, context.project, record)
+    if (status.state === 'running' || status.state === 'paused') {
+      const run = await currentRun(host, record)
+      if (record.run === null) await host.records.putContainer(context.project, { ...record, run })
+      continue
+    }
+    launches.push({ record, index, pid: 0 })
+    if (await host.kernel.exists(host.layout.bundle(record.id))) leftovers.push(record)
+  }
+  await release(host, leftovers, context)
+  return launches
+}
+
+async function create(host: LinuxHost, launch: Launch, context: RunContext): Promise<void> {
+  const { record } = launch
+  await writeBundle(host, context.project, record)
+  const { pid } = await createContainer(host.kernel, {
+    runtime: host.oci,
+    id: record.id,
+    name: record.name,
+    bundle: host.layout.bundle(record.id),
+    logPath: host.layout.log(context.project, record.name),
+    exitDir: host.layout.exits,
+    signal: context.signal,
+  })
+  launch.pid = pid
+}
+
+async function letGo(host: LinuxHost, { record, pid }: Launch, context: RunContext): Promise<void> {
+  const process = await identify(host.kernel, pid)
+  if (process === null)
+    throw new PakError('runtime', `start container \`${record.name}\`: it ended before it began`)
+  const startedAt = host.now().toISOString()
+  await host.oci.start(record.id)
+  await host.records.putContainer(context.project, {
+    ...record,
+    run: { pid, startTicks: process.startTicks, startedAt },
+    exit: null,
+  })
+}

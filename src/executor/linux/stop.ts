@@ -1,0 +1,99 @@
+import { PakError } from '../../errors.ts'
+import { isAlive, signalProcess } from '../../kernel/process.ts'
+import type { StepOf } from '../../model/plan.ts'
+import { signalNumber } from '../../runtime/signals.ts'
+import type { RunContext, StepOutcome } from '../executor.ts'
+import { forEach } from './batch.ts'
+import type { LinuxHost } from './host.ts'
+import type { ContainerRecord, Exit, Run } from './records.ts'
+import { currentRun, exitOf, release } from './runs.ts'
+
+/** After SIGKILL a process ends as soon as the kernel lets it; what hangs longer than this hangs in the kernel. */
+const KILL_LIMIT_MS = 10_000
+
+/**
+ * Signal, grace period, then the whole cgroup is killed; then the kernel objects go and the end is
+ * recorded. All of a batch wait side by side: together they take the longest grace, not the sum.
+ */
+export async function stopContainers(
+  host: LinuxHost,
+  steps: readonly StepOf<'container.stop'>[],
+  context: RunContext,
+): Promise<readonly StepOutcome[]> {
+  const { containers } = await host.records.of(context.project)
+  const ended: { record: ContainerRecord; exit: Exit | null }[] = []
+  const outcomes = await forEach(
+    steps,
+    { ...context, concurrency: steps.length },
+    async ({ args }) => {
+      const record = containers.get(args.container)
+      if (record === undefined) return
+      const run = await currentRun(host, record)
+      if (run !== null) await end(host, { record, run, project: context.project, ...args }, context)
+      const exit =
+        run === null
+          ? record.exit && { ...record.exit, byUser: args.byUser || record.exit.byUser }
+          : await exitOf(host, context.project, { record, run, byUser: args.byUser })
+      ended.push({ record, exit: exit && { ...exit, restartAt: null } })
+    },
+  )
+  await release(
+    host,
+    ended.map(({ record }) => record),
+    context,
+  )
+  for (const { record, exit } of ended)
+    await host.records.putContainer(context.project, { ...record, run: null, exit })
+  return outcomes
+}
+
+export async function killContainers(
+  host: LinuxHost,
+  steps: readonly StepOf<'container.kill'>[],
+  context: RunContext,
+): Promise<readonly StepOutcome[]> {
+  const { containers } = await host.records.of(context.project)
+  return forEach(steps, context, async ({ args }) => {
+    const run = containers.get(args.container)?.run ?? null
+    if (run === null || !(await signalProcess(host.kernel, run, signalNumber(args.signal))))
+      throw new PakError('conflict', `kill container \`${args.container}\`: it is not running`)
+  })
+}
+
+interface Ending {
+  readonly project: string
+  readonly record: ContainerRecord
+  readonly run: Run
+  readonly signal: string | null
+  readonly graceMs: number | null
+}
+
+async function end(host: LinuxHost, ending: Ending, context: RunContext): Promise<void> {
+  const { record, run } = ending
+  const graceMs = ending.graceMs ?? record.spec.stopGraceMs
+  const signal = ending.signal ?? record.spec.stopSignal ?? 'SIGTERM'
+  if (graceMs > 0 && (await signalProcess(host.kernel, run, signalNumber(signal))))
+    await gone(host, run, { limitMs: graceMs, signal: context.signal })
+  await host.cgroups.killAll(host.layout.cgroup(ending.project, record.name))
+  await signalProcess(host.kernel, run, 'SIGKILL')
+  const limit = { limitMs: KILL_LIMIT_MS, signal: AbortSignal.timeout(2 * KILL_LIMIT_MS) }
+  if (!(await gone(host, run, limit)))
+    throw new PakError(
+      'timeout',
+      `stop container \`${record.name}\`: process ${run.pid} does not end`,
+    )
+}
+
+/** True as soon as the process is gone, false when it is still there at the limit or on abort. */
+async function gone(
+  host: LinuxHost,
+  run: Run,
+  { limitMs, signal }: { limitMs: number; signal: AbortSignal },
+): Promise<boolean> {
+  const deadline = performance.now() + limitMs
+  for (let pauseMs = 1; ; pauseMs = Math.min(pauseMs * 2, 50)) {
+    if (!(await isAlive(host.kernel, run))) return true
+    if (performance.now() >= deadline || signal.aborted) return false
+    await new Promise((resolve) => setTimeout(resolve, pauseMs))
+  }
+}

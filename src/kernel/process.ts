@@ -1,0 +1,38 @@
+import type { Kernel } from './kernel.ts'
+
+/** One process for good: a pid is reused, a pid with its start time is not. */
+export interface ProcessIdentity {
+  readonly pid: number
+  /** Clock ticks since boot, field 22 of proc_pid_stat(5). */
+  readonly startTicks: string
+}
+
+/** `null` when there is no such process, or it is a zombie. */
+export async function identify(kernel: Kernel, pid: number): Promise<ProcessIdentity | null> {
+  const stat = await kernel.readText(`/proc/${pid}/stat`).catch(gone)
+  if (stat === null) return null
+  // The second field is the command in parentheses and may itself hold spaces and parentheses.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  const [state] = fields
+  const startTicks = fields[19]
+  return state === 'Z' || state === 'X' || startTicks === undefined ? null : { pid, startTicks }
+}
+
+export async function isAlive(kernel: Kernel, identity: ProcessIdentity): Promise<boolean> {
+  return (await identify(kernel, identity.pid))?.startTicks === identity.startTicks
+}
+
+/** Signal exactly this process, never a stranger that got its pid. False when it is gone. */
+export async function signalProcess(
+  kernel: Kernel,
+  identity: ProcessIdentity,
+  signal: NodeJS.Signals | number,
+): Promise<boolean> {
+  return (await isAlive(kernel, identity)) && kernel.kill(identity.pid, signal)
+}
+
+/** A process may end between open and read: the kernel then says ESRCH. */
+function gone(error: unknown): null {
+  if (error instanceof Error && 'code' in error && error.code === 'ESRCH') return null
+  throw error
+}

@@ -1,0 +1,69 @@
+import type { Network } from '../model/desired.ts'
+import { type Check, namedPart, partOf, reportAt } from './check.ts'
+import { addressIn, firstAddress, parseSubnet, type Subnet, subnetsOverlap } from './ipv4.ts'
+import type { Declared } from './normalize.ts'
+import { child, type Field } from './tree.ts'
+
+/** Declared subnets do not overlap, and every fixed address has its place in one. */
+export function checkAddresses(check: Check): void {
+  const networks = check.draft.networks.filter(({ value }) => value.subnet !== null)
+  checkOverlaps(check, networks)
+  checkFixedAddresses(check, new Map(networks.map(({ value }) => [value.name, value])))
+}
+
+function subnetOf({ value }: Declared<Network>): Subnet {
+  return parseSubnet(value.subnet ?? '')
+}
+
+/** Sorted by their first address, only neighbours can be the first to overlap. */
+function checkOverlaps({ problems }: Check, networks: readonly Declared<Network>[]): void {
+  const sorted = networks
+    .map((network) => ({ network, subnet: subnetOf(network) }))
+    .sort((a, b) => a.subnet.first - b.subnet.first || b.subnet.last - a.subnet.last)
+  let widest = sorted[0]
+  for (const next of sorted.slice(1)) {
+    if (widest !== undefined && subnetsOverlap(widest.subnet, next.subnet)) {
+      const at = subnetField(next.network.field)
+      reportAt(
+        problems,
+        at,
+        `${next.subnet.cidr} overlaps ${widest.subnet.cidr} of network \`${widest.network.value.name}\``,
+      )
+    }
+    if (widest === undefined || next.subnet.last > widest.subnet.last) widest = next
+  }
+}
+
+function subnetField(field: Field): Field {
+  return child(field, 'subnet') ?? partOf(field, 'ipam')
+}
+
+function checkFixedAddresses(
+  { draft, enabled, problems }: Check,
+  networks: ReadonlyMap<string, Network>,
+): void {
+  const taken = new Map<string, string>()
+  const declared = new Set(draft.networks.map(({ value }) => value.name))
+  for (const { service, field } of enabled)
+    for (const { network, ipv4 } of service.container.networks) {
+      if (ipv4 === null) continue
+      const at = partOf(namedPart(field, 'networks', network), 'ipv4_address')
+      const key = `${network} ${ipv4}`
+      const reason =
+        refusal(networks.get(network) ?? null, ipv4) ??
+        (service.replicas > 1 ? `${service.replicas} replicas cannot share one address` : null) ??
+        (taken.has(key) ? `service \`${taken.get(key)}\` has this address already` : null)
+      if (reason !== null && (declared.has(network) || network === 'default'))
+        reportAt(problems, at, reason)
+      taken.set(key, service.name)
+    }
+}
+
+function refusal(network: Network | null, ipv4: string): string | null {
+  if (network?.subnet == null) return 'a fixed address needs a network with a `subnet`'
+  const subnet = parseSubnet(network.subnet)
+  if (!addressIn(ipv4, subnet)) return `${ipv4} is no host's address in ${subnet.cidr}`
+  return ipv4 === (network.gateway ?? firstAddress(subnet))
+    ? `${ipv4} is the gateway of the network`
+    : null
+}

@@ -1,0 +1,108 @@
+import { type Check, partOf, reportAt } from './check.ts'
+import type { ServiceDraft } from './normalize.ts'
+import { child } from './tree.ts'
+
+/** Keys of one service that exclude each other, and names that two containers would share. */
+export function checkConflicts(check: Check): void {
+  for (const draft of check.draft.services) {
+    checkCommand(check, draft)
+    checkNetworkMode(check, draft)
+    checkNamespaces(check, draft)
+    checkCapabilities(check, draft)
+  }
+  checkContainerNames(check)
+}
+
+function checkCommand({ problems }: Check, { service, field }: ServiceDraft): void {
+  const { source, command, entrypoint } = service.container
+  if (source.kind !== 'rootfs' || (command ?? []).length + (entrypoint ?? []).length > 0) return
+  if (['command', 'entrypoint'].some((key) => problems.covers([...field.path, key]))) return
+  const hint = 'there is no image that could say what to run'
+  reportAt(problems, partOf(field, 'rootfs'), 'a container on a `rootfs` needs a `command`', hint)
+}
+
+/** What each mode leaves no room for: the other side's files and addresses count. */
+const EXCLUDED = {
+  none: ['networks', 'ports'],
+  host: ['networks', 'ports'],
+  service: ['networks', 'ports', 'dns', 'dns_search', 'dns_opt', 'extra_hosts'],
+  bridge: [],
+} as const
+
+function checkNetworkMode({ problems }: Check, { service, field }: ServiceDraft): void {
+  const { networkMode } = service.container
+  for (const key of EXCLUDED[networkMode.kind]) {
+    const part = child(field, key)
+    const written =
+      networkMode.kind === 'service' ? `service:${networkMode.service}` : networkMode.kind
+    if (part !== null)
+      problems.report({
+        span: part.key,
+        path: part.path,
+        message: `\`${key}\` does not go with \`network_mode: ${written}\``,
+      })
+  }
+  if (networkMode.kind !== 'bridge' || child(field, 'networks') === null) return
+  if (service.container.networks.length === 0 && !problems.reachesInto([...field.path, 'networks']))
+    reportAt(
+      problems,
+      partOf(field, 'networks'),
+      'no network is named',
+      'say `network_mode: none` for none',
+    )
+}
+
+/** A sysctl of a namespace that is not the container's own would change the host or a neighbour. */
+function checkNamespaces({ problems }: Check, { service, field }: ServiceDraft): void {
+  const { networkMode, ipcMode, utsMode, sysctls } = service.container
+  for (const name of Object.keys(sysctls)) {
+    const isNetwork = name.startsWith('net.')
+    const shared = isNetwork ? ['host', 'service'].includes(networkMode.kind) : ipcMode !== null
+    const key = isNetwork ? 'network_mode' : 'ipc'
+    if (shared) {
+      const message = `sysctl \`${name}\` does not go with \`${key}\`: it would change another's namespace`
+      reportAt(problems, partOf(field, 'sysctls'), message)
+    }
+  }
+  for (const key of ['hostname', 'domainname'])
+    if (utsMode === 'host' && child(field, key) !== null)
+      reportAt(problems, partOf(field, key), `\`${key}\` does not go with \`uts: host\``)
+  if (ipcMode !== null && child(field, 'shm_size') !== null)
+    reportAt(
+      problems,
+      partOf(field, 'shm_size'),
+      "`shm_size` does not go with `ipc`: /dev/shm is another's",
+    )
+}
+
+function checkCapabilities({ problems }: Check, { service, field }: ServiceDraft): void {
+  const { capAdd, capDrop } = service.container
+  const both = capAdd.find((capability) => capDrop.includes(capability))
+  if (both !== undefined)
+    reportAt(problems, partOf(field, 'cap_drop'), `\`${both}\` is added and dropped`)
+}
+
+function checkContainerNames({ draft, enabled, project, problems }: Check): void {
+  for (const { service, field } of draft.services)
+    if (service.containerName !== null && service.replicas > 1)
+      reportAt(
+        problems,
+        partOf(field, 'container_name'),
+        `${service.replicas} replicas cannot share one name`,
+      )
+  const generated = new Map<string, string>()
+  for (const { service } of enabled)
+    for (let n = 1; service.containerName === null && n <= service.replicas; n++)
+      generated.set(`${project}-${service.name}-${n}`, service.name)
+  for (const { service, field } of enabled) {
+    if (service.containerName === null) continue
+    const owner = generated.get(service.containerName)
+    if (owner !== undefined)
+      reportAt(
+        problems,
+        partOf(field, 'container_name'),
+        `a container of service \`${owner}\` has this name`,
+      )
+    generated.set(service.containerName, service.name)
+  }
+}

@@ -1,0 +1,235 @@
+import type {
+  Attachment,
+  ContainerSpec,
+  DesiredState,
+  Healthcheck,
+  Mount,
+  NamespaceMode,
+  Network,
+  SecurityOptions,
+  Service,
+} from '../model/desired.ts'
+import type { Limits } from '../model/limits.ts'
+
+type Plain = Readonly<Record<string, unknown>>
+
+/**
+ * Desired state in pak.yaml's own words: everything explicit, nothing that depends on the shell, the working
+ * folder or another file. Loading it gives the same desired state.
+ */
+export function toManifest(desired: DesiredState): Plain {
+  return escapeDollars(
+    compact({
+      name: desired.project,
+      limits: limits(desired.limits),
+      containers: byName(desired.services, service),
+      networks: byName(desired.networks, network),
+      volumes: byName(desired.volumes, ({ labels }) => compact({ labels: unlessEmpty(labels) })),
+    }),
+  )
+}
+
+/** What is read again is searched for variables again. */
+function escapeDollars(record: Plain): Plain {
+  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, escaped(value)]))
+}
+
+function escaped(value: unknown): unknown {
+  if (typeof value === 'string') return value.replaceAll('$', '$$$$')
+  if (Array.isArray(value)) return value.map(escaped)
+  return typeof value === 'object' && value !== null ? escapeDollars({ ...value }) : value
+}
+
+function byName<T extends { readonly name: string }>(
+  things: readonly T[],
+  make: (thing: T) => Plain,
+): Plain | null {
+  return unlessEmpty(Object.fromEntries(things.map((thing) => [thing.name, make(thing)])))
+}
+
+/** Without the keys that have nothing to say. */
+function compact(record: Plain): Plain {
+  return Object.fromEntries(
+    Object.entries(record).filter(([, value]) => value !== null && value !== undefined),
+  )
+}
+
+function unlessEmpty<T extends object>(value: T): T | null {
+  return (Array.isArray(value) ? value : Object.keys(value)).length === 0 ? null : value
+}
+
+const ifTrue = (value: boolean) => (value ? true : null)
+
+function limits(value: Limits): Plain | null {
+  const {
+    cpuMillis,
+    memoryBytes: memory,
+    swapBytes: swap,
+    pids,
+    cpuWeight: cpu_weight,
+    cpuset,
+  } = value
+  const cpu = cpuMillis === null ? null : cpuMillis / 1000
+  return unlessEmpty(compact({ cpu, memory, swap, pids, cpu_weight, cpuset }))
+}
+
+function network({ driver, internal, subnet, gateway, labels }: Network): Plain {
+  return compact({
+    driver,
+    internal: ifTrue(internal),
+    subnet,
+    gateway,
+    labels: unlessEmpty(labels),
+  })
+}
+
+function service({ name: _, replicas, containerName, dependsOn, container }: Service): Plain {
+  const dependencies = dependsOn.map(({ service: other, ...rest }) => [other, rest] as const)
+  return compact({
+    ...process(container),
+    container_name: containerName,
+    replicas: replicas === 1 ? null : replicas,
+    depends_on: unlessEmpty(Object.fromEntries(dependencies)),
+    limits: limits(container.limits),
+    ...storage(container),
+    ...networking(container),
+    ...life(container),
+    ...confinement(container),
+  })
+}
+
+function process(container: ContainerSpec): Plain {
+  const { source } = container
+  return {
+    image: source.kind === 'image' ? source.reference : null,
+    rootfs: source.kind === 'rootfs' ? source.path : null,
+    entrypoint: container.entrypoint,
+    command: container.command,
+    environment: unlessEmpty(container.environment),
+    working_dir: container.workingDir,
+    user: container.user,
+    group_add: unlessEmpty(container.groupAdd),
+    hostname: container.hostname,
+    domainname: container.domainname,
+    labels: unlessEmpty(container.labels),
+  }
+}
+
+function storage(container: ContainerSpec): Plain {
+  return {
+    volumes: unlessEmpty(container.mounts.map(mount)),
+    shm_size: container.ipcMode === null ? container.shmBytes : null,
+    read_only: ifTrue(container.readOnly),
+  }
+}
+
+function mount(value: Mount): Plain {
+  const { kind, target, readOnly } = value
+  const common = { type: kind, target, read_only: ifTrue(readOnly) }
+  if (value.kind === 'bind') {
+    const { source, createHostPath, propagation } = value
+    return compact({ ...common, source, bind: { propagation, create_host_path: createHostPath } })
+  }
+  if (value.kind === 'volume')
+    return compact({
+      ...common,
+      source: value.volume,
+      volume: value.noCopy ? { nocopy: true } : null,
+    })
+  const mode = value.mode === null ? null : value.mode.toString(8)
+  return compact({ ...common, tmpfs: unlessEmpty(compact({ size: value.sizeBytes, mode })) })
+}
+
+function networking(container: ContainerSpec): Plain {
+  const { networkMode, networks, ports, expose, extraHosts, dns, dnsSearch, dnsOptions } = container
+  return {
+    network_mode: networkMode.kind === 'bridge' ? null : namespace(networkMode),
+    networks: unlessEmpty(
+      Object.fromEntries(networks.map((one) => [one.network, attachment(one)])),
+    ),
+    ports: unlessEmpty(
+      ports.map(({ hostIp, published, target, protocol }) => ({
+        target,
+        published,
+        host_ip: hostIp,
+        protocol,
+      })),
+    ),
+    expose: unlessEmpty(expose),
+    extra_hosts: unlessEmpty(extraHosts),
+    dns: unlessEmpty(dns),
+    dns_search: unlessEmpty(dnsSearch),
+    dns_opt: unlessEmpty(dnsOptions),
+  }
+}
+
+function attachment({ aliases, ipv4 }: Attachment): Plain {
+  return compact({ aliases: unlessEmpty(aliases), ipv4_address: ipv4 })
+}
+
+function namespace(mode: NamespaceMode | { readonly kind: 'none' }): string {
+  return mode.kind === 'service' ? `service:${mode.service}` : mode.kind
+}
+
+function life(container: ContainerSpec): Plain {
+  const { restart, healthcheck, stopSignal, stopGraceMs, init } = container
+  const { name, maxRetries } = restart
+  return {
+    restart: maxRetries === null ? name : `${name}:${maxRetries}`,
+    healthcheck: healthcheck === null ? null : check(healthcheck),
+    stop_signal: stopSignal,
+    stop_grace_period: `${stopGraceMs}ms`,
+    init: ifTrue(init),
+  }
+}
+
+function check({
+  test,
+  intervalMs,
+  timeoutMs,
+  startPeriodMs,
+  startIntervalMs,
+  retries,
+}: Healthcheck): Plain {
+  return {
+    test: [test.kind === 'exec' ? 'CMD' : 'CMD-SHELL', ...test.command],
+    interval: `${intervalMs}ms`,
+    timeout: `${timeoutMs}ms`,
+    start_period: `${startPeriodMs}ms`,
+    start_interval: `${startIntervalMs}ms`,
+    retries,
+  }
+}
+
+function confinement(container: ContainerSpec): Plain {
+  const { pidMode, ipcMode } = container
+  return {
+    cap_add: unlessEmpty(container.capAdd),
+    cap_drop: unlessEmpty(container.capDrop),
+    privileged: ifTrue(container.privileged),
+    security_opt: unlessEmpty(securityOptions(container.security)),
+    sysctls: unlessEmpty(container.sysctls),
+    ulimits: unlessEmpty(
+      Object.fromEntries(container.ulimits.map(({ name, soft, hard }) => [name, { soft, hard }])),
+    ),
+    devices: unlessEmpty(container.devices.map((device) => ({ ...device }))),
+    pid: pidMode === null ? null : namespace(pidMode),
+    ipc: ipcMode === null ? null : namespace(ipcMode),
+    uts: container.utsMode,
+  }
+}
+
+function securityOptions({
+  noNewPrivileges,
+  seccomp,
+  apparmor,
+  unmaskPaths,
+}: SecurityOptions): readonly string[] {
+  const options: string[] = []
+  if (noNewPrivileges) options.push('no-new-privileges')
+  if (seccomp === 'unconfined') options.push('seccomp=unconfined')
+  else if (seccomp !== 'default') options.push(`seccomp=${seccomp.profile}`)
+  if (apparmor !== null) options.push(`apparmor=${apparmor}`)
+  if (unmaskPaths) options.push('systempaths=unconfined')
+  return options
+}

@@ -1,0 +1,49 @@
+import { isIPv4 } from 'node:net'
+import { Refusal } from './context.ts'
+import { shown } from './problem.ts'
+
+/** An IPv4 subnet as numbers. */
+export interface Subnet {
+  /** Canonical, for example `10.77.1.0/24`. */
+  readonly cidr: string
+  readonly first: number
+  readonly last: number
+}
+
+export function parseSubnet(text: string): Subnet {
+  const [address = '', bits, ...more] = text.split('/')
+  const prefix = bits !== undefined && /^[0-9]{1,2}$/.test(bits) ? Number(bits) : Number.NaN
+  if (text.includes(':')) throw new Refusal('IPv6 is not supported yet')
+  if (!isIPv4(address) || more.length > 0 || !(prefix >= 0 && prefix <= 32))
+    throw new Refusal(`expected a subnet such as \`10.77.1.0/24\`, got ${shown(text)}`)
+  if (prefix < 8 || prefix > 30) throw new Refusal(`a subnet's prefix is 8 to 30, got ${prefix}`)
+  const size = 2 ** (32 - prefix)
+  const first = Math.floor(toNumber(address) / size) * size
+  const cidr = `${toText(first)}/${prefix}`
+  if (toText(first) !== address)
+    throw new Refusal(`${shown(text)} has host bits set`, `say \`${cidr}\``)
+  return { cidr, first, last: first + size - 1 }
+}
+
+export function subnetsOverlap(a: Subnet, b: Subnet): boolean {
+  return a.first <= b.last && b.first <= a.last
+}
+
+/** Whether a host can have the address: in the subnet, and neither its first nor its last. */
+export function addressIn(address: string, subnet: Subnet): boolean {
+  const at = toNumber(address)
+  return at > subnet.first && at < subnet.last
+}
+
+/** The address that a network's gateway has when none is given. */
+export function firstAddress(subnet: Subnet): string {
+  return toText(subnet.first + 1)
+}
+
+function toNumber(address: string): number {
+  return address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0)
+}
+
+function toText(address: number): string {
+  return [24, 16, 8, 0].map((shift) => Math.floor(address / 2 ** shift) % 256).join('.')
+}

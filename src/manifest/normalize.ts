@@ -1,0 +1,92 @@
+import type { Network, Service, Volume } from '../model/desired.ts'
+import type { Limits } from '../model/limits.ts'
+import { normalizeContainer } from './container.ts'
+import { type Context, compare, take, takeEach } from './context.ts'
+import { normalizeDependencies } from './dependencies.ts'
+import { type EnvFiles, normalizeLabels, readEnvFiles } from './environment.ts'
+import { agreed, normalizeLimits } from './limits.ts'
+import { parseName } from './names.ts'
+import { normalizeNetwork } from './networks.ts'
+import { parseInteger } from './quantities.ts'
+import { child, entriesOf, type Field } from './tree.ts'
+
+/** The whole file in the model's words, with the way back to where each part was written. */
+export interface Draft {
+  readonly root: Field
+  readonly limits: Limits
+  readonly services: readonly ServiceDraft[]
+  readonly networks: readonly Declared<Network>[]
+  readonly volumes: readonly Declared<Volume>[]
+}
+
+export interface ServiceDraft {
+  readonly service: Service
+  readonly profiles: readonly string[]
+  readonly field: Field
+}
+
+export interface Declared<T> {
+  readonly value: T
+  readonly field: Field
+}
+
+/** Read what the schema has let through. What is refused on the way is reported; the draft is whole anyway. */
+export async function normalizeManifest(context: Context, root: Field): Promise<Draft> {
+  const fields = serviceFields(root)
+  const files = await readEnvFiles(
+    context,
+    fields.map(([, field]) => field),
+  )
+  return {
+    root,
+    limits: normalizeLimits(context, child(root, 'limits')),
+    services: fields.map(([name, field]) => normalizeService(context, { name, field, files })),
+    networks: declared(root, 'networks', (name, field) => normalizeNetwork(context, name, field)),
+    volumes: declared(root, 'volumes', (name, field) => ({
+      name,
+      labels: normalizeLabels(context, child(field, 'labels')),
+    })),
+  }
+}
+
+/** Both words mean the same; that only one of them is used is checked elsewhere. */
+export function serviceFields(root: Field): readonly (readonly [string, Field])[] {
+  return [...entriesOf(child(root, 'containers')), ...entriesOf(child(root, 'services'))].sort(
+    ([a], [b]) => compare(a, b),
+  )
+}
+
+function normalizeService(
+  context: Context,
+  { name, field, files }: { name: string; field: Field; files: EnvFiles },
+): ServiceDraft {
+  const container = normalizeContainer(context, field, files)
+  const replicas = [
+    child(field, 'replicas'),
+    child(field, 'scale'),
+    child(child(field, 'deploy'), 'replicas'),
+  ]
+  const service: Service = {
+    name,
+    replicas: agreed(context, replicas, parseReplicas) ?? 1,
+    containerName: take<string | null>(context, child(field, 'container_name'), {
+      parse: parseName,
+      fallback: null,
+    }),
+    dependsOn: normalizeDependencies(context, child(field, 'depends_on'), container),
+    container,
+  }
+  return { service, profiles: takeEach(context, child(field, 'profiles'), parseName), field }
+}
+
+const parseReplicas = parseInteger({ what: 'number of replicas', least: 0, most: 10_000 })
+
+function declared<T>(
+  root: Field,
+  section: string,
+  normalize: (name: string, field: Field) => T,
+): readonly Declared<T>[] {
+  return entriesOf(child(root, section))
+    .map(([name, field]) => ({ value: normalize(name, field), field }))
+    .sort((a, b) => compare(String(a.field.path.at(-1)), String(b.field.path.at(-1))))
+}

@@ -32,6 +32,7 @@ export function planDown(
       everything || declared.has(there.service) ? leaving(there, because) : staying(there),
     )
   const networks = unusedNetworks(observed.networks, units, because)
+  const firewall = firewallWork(observed, networks, units)
   const kept = units.flatMap(({ wanted }) => wanted?.container ?? [])
   return sequence({
     project: observed.project,
@@ -39,7 +40,7 @@ export function planDown(
     networks,
     volumes: options.removeVolumes ? volumeWork(desired, observed, units) : [],
     units,
-    firewall: firewallWork(observed, networks, units),
+    firewall: firewall === null ? null : { ...firewall, because },
     stop: { graceMs: options.graceMs, signal: null, byUser: true },
     waitTimeoutMs: null,
     warnings: kept.map(

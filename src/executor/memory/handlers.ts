@@ -1,0 +1,174 @@
+import { PakError } from '../../errors.ts'
+import type { Op, StepOf } from '../../model/plan.ts'
+import {
+  absent,
+  change,
+  isRunning,
+  lease,
+  type MemoryHost,
+  type MemoryProject,
+  projectOn,
+} from './host.ts'
+import { awaitCondition, startContainer } from './life.ts'
+
+/**
+ * What each op does to a host in memory. Stricter than a kernel would be: whatever a step stands on
+ * must be there already, so that a plan with a missing need fails here and not on somebody's machine.
+ */
+export const HANDLERS: { readonly [O in Op]: (step: StepOf<O>, at: Place) => void } = {
+  'project.create': ({ args }, { host, name }) => {
+    projectOn(host, name).limits = args.limits
+  },
+  'project.update': ({ args }, at) => {
+    recorded(at).limits = args.limits
+  },
+  'project.remove': ({ args }, { host, name }) => removeProject(host, name, args.keepVolumes),
+  'network.create': ({ args }, at) => createNetwork(args.network, at),
+  'network.remove': ({ args }, at) => removeNetwork(args.network, at),
+  'volume.create': ({ args }, at) => {
+    const mountpoint = `/memory/${at.name}/${args.volume.name}`
+    recorded(at).volumes.set(args.volume.name, { spec: args.volume, mountpoint })
+  },
+  'volume.remove': ({ args }, at) => {
+    const project = projectOn(at.host, at.name)
+    const user = usersOf(project, 'volume', args.volume)[0]
+    if (user !== undefined) throw inUse('remove', `volume/${args.volume}`, user)
+    project.volumes.delete(args.volume)
+  },
+  'container.create': (step, at) => createContainer(step, at),
+  'container.start': ({ args }, at) => startContainer(args.container, recorded(at), at.host),
+  'container.stop': ({ args }, at) => stopContainer(args.container, args.byUser, at),
+  'container.remove': ({ args }, at) => {
+    const project = projectOn(at.host, at.name)
+    if (isRunning(project.containers.get(args.container))) {
+      throw new PakError('conflict', `remove, \`${args.container}\`: it runs`)
+    }
+    project.containers.delete(args.container)
+  },
+  'container.update': ({ args }, at) => {
+    const { container, spec, dependsOn } = args
+    change(recorded(at), container, (known) => ({ ...known, spec, dependsOn }))
+  },
+  'container.kill': ({ args }, at) => stopContainer(args.container, true, at),
+  'firewall.apply': ({ args }, at) => {
+    const project = recorded(at)
+    const missing = args.networks.find((name) => !project.networks.has(name))
+    if (missing !== undefined) throw absent('forward to', `network/${missing}`)
+    project.firewall = { networks: args.networks, published: args.published }
+  },
+  'service.wait': ({ args }, at) => awaitCondition(args, recorded(at), at.host),
+}
+
+export interface Place {
+  readonly host: MemoryHost
+  /** Of the project. */
+  readonly name: string
+}
+
+function recorded({ host, name }: Place): MemoryProject {
+  const project = projectOn(host, name)
+  if (project.limits === null) throw absent('use', `project/${name}`)
+  return project
+}
+
+function removeProject(host: MemoryHost, name: string, keepVolumes: boolean): void {
+  const project = projectOn(host, name)
+  if (project.containers.size > 0 || project.networks.size > 0) {
+    throw new PakError(
+      'conflict',
+      `remove, \`project/${name}\`: it still has containers or networks`,
+    )
+  }
+  project.limits = null
+  project.leases.clear()
+  project.firewall = { networks: [], published: [] }
+  if (!keepVolumes || project.volumes.size === 0) host.projects.delete(name)
+}
+
+function createNetwork(spec: StepOf<'network.create'>['args']['network'], at: Place): void {
+  const project = recorded(at)
+  const known = project.networks.get(spec.name)
+  if (known !== undefined) {
+    project.networks.set(spec.name, { ...known, present: true })
+    return
+  }
+  const number = at.host.serial()
+  const subnet = spec.subnet ?? `10.${128 + (number % 100)}.0.0/16`
+  const rival = [...at.host.projects.values()]
+    .flatMap(({ networks }) => [...networks.values()])
+    .find((network) => network.subnet === subnet)
+  if (rival !== undefined) throw inUse('create', subnet, `network/${rival.spec.name}`)
+  const gateway = spec.gateway ?? subnet.replace(/\d+\/\d+$/, '1')
+  const bridge = `pak${String(number).padStart(10, '0')}`
+  project.networks.set(spec.name, { spec, subnet, gateway, bridge, present: true })
+}
+
+function removeNetwork(name: string, { host, name: projectName }: Place): void {
+  const project = projectOn(host, projectName)
+  const user = usersOf(project, 'network', name)[0]
+  if (user !== undefined) throw inUse('remove', `network/${name}`, user)
+  project.networks.delete(name)
+  project.leases.delete(name)
+}
+
+function createContainer({ args }: StepOf<'container.create'>, at: Place): void {
+  const project = recorded(at)
+  const { container, service, replica, spec, dependsOn, imageDigest } = args
+  const known = project.containers.get(container)
+  if (known !== undefined) throw inUse('create', container, `${known.service}/${known.replica}`)
+  for (const mount of spec.mounts) {
+    if (mount.kind !== 'volume' || mount.volume === null) continue
+    if (!project.volumes.has(mount.volume)) throw absent('mount', `volume/${mount.volume}`)
+  }
+  for (const attachment of spec.networks) lease(project, container, attachment)
+  project.containers.set(container, {
+    name: container,
+    id: String(at.host.serial()).padStart(64, '0'),
+    service,
+    replica,
+    spec,
+    dependsOn,
+    imageDigest,
+    status: { state: 'created' },
+    restartCount: 0,
+    createdAt: at.host.behaviour.now(),
+  })
+}
+
+function stopContainer(name: string, byUser: boolean, { host, name: projectName }: Place): void {
+  const project = projectOn(host, projectName)
+  const known = project.containers.get(name)
+  if (known === undefined || known.status.state === 'created') return
+  const finishedAt = host.behaviour.now()
+  const { startedAt } = known.status
+  const ended =
+    known.status.state === 'stopped'
+      ? { ...known.status, byUser, restartAt: null }
+      : {
+          state: 'stopped' as const,
+          exitCode: 143,
+          oomKilled: false,
+          startedAt,
+          finishedAt,
+          byUser,
+          restartAt: null,
+        }
+  project.containers.set(name, { ...known, status: ended })
+}
+
+function usersOf(
+  project: MemoryProject,
+  kind: 'network' | 'volume',
+  name: string,
+): readonly string[] {
+  return [...project.containers.values()]
+    .filter(({ spec }) =>
+      kind === 'network'
+        ? spec.networks.some(({ network }) => network === name)
+        : spec.mounts.some((mount) => mount.kind === 'volume' && mount.volume === name),
+    )
+    .map((container) => container.name)
+}
+
+const inUse = (operation: string, object: string, by: string): PakError =>
+  new PakError('conflict', `${operation}, \`${object}\`: \`${by}\` has it`)

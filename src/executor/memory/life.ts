@@ -1,0 +1,110 @@
+import { PakError } from '../../errors.ts'
+import type { StepArgs } from '../../model/plan.ts'
+import type { ContainerStatus } from '../../model/status.ts'
+import {
+  absent,
+  change,
+  isRunning,
+  type MemoryContainer,
+  type MemoryHost,
+  type MemoryProject,
+} from './host.ts'
+
+/** Run it; what ends by itself has ended when this returns. Running already is success. */
+export function startContainer(name: string, project: MemoryProject, host: MemoryHost): void {
+  const known = project.containers.get(name)
+  if (known === undefined) throw absent('start', name)
+  if (isRunning(known)) return
+  checkGround(known, project)
+  const { now, exits, health } = host.behaviour
+  const startedAt = now()
+  const exitCode = exits(known)
+  const again = known.status.state === 'stopped' && known.status.restartAt !== null
+  const status: ContainerStatus =
+    exitCode === null
+      ? {
+          state: 'running',
+          pid: 1000 + host.serial(),
+          startedAt,
+          health: known.spec.healthcheck === null ? null : health(known),
+        }
+      : ended(startedAt, { exitCode, finishedAt: now() })
+  const restartCount = known.restartCount + (again ? 1 : 0)
+  change(project, name, (container) => ({ ...container, status, restartCount }))
+}
+
+/** Networks up, volumes there, ports and networks known to the firewall, lenders of namespaces running. */
+function checkGround({ name, spec }: MemoryContainer, project: MemoryProject): void {
+  for (const { network } of spec.networks) {
+    if (project.networks.get(network)?.present !== true)
+      throw absent('attach', `network/${network}`)
+    if (!project.firewall.networks.includes(network)) {
+      throw new PakError('network', `start, \`${name}\`: the firewall does not know \`${network}\``)
+    }
+  }
+  for (const mount of spec.mounts) {
+    if (mount.kind !== 'volume' || mount.volume === null) continue
+    if (!project.volumes.has(mount.volume)) throw absent('mount', `volume/${mount.volume}`)
+  }
+  for (const mode of [spec.networkMode, spec.pidMode, spec.ipcMode]) {
+    if (mode?.kind !== 'service') continue
+    const lender = [...project.containers.values()].find(
+      ({ service, replica }) => service === mode.service && replica === 1,
+    )
+    if (!isRunning(lender)) throw absent('join', `service/${mode.service}/1`)
+  }
+}
+
+/** Time passes at once here: what can become true has, what cannot is an error. */
+export function awaitCondition(
+  { containers, condition }: StepArgs['service.wait'],
+  project: MemoryProject,
+  host: MemoryHost,
+): void {
+  for (const name of containers) {
+    const known = project.containers.get(name)
+    if (known === undefined) throw absent('wait for', name)
+    if (condition === 'service_healthy') awaitHealth(known, project, host)
+    else awaitEnd(known, project, host)
+  }
+}
+
+function awaitHealth(known: MemoryContainer, project: MemoryProject, host: MemoryHost): void {
+  const { status, name, spec } = known
+  if (status.state !== 'running')
+    throw new PakError('exited', `wait for, \`${name}\`: it does not run`)
+  if (spec.healthcheck === null) return
+  const told = host.behaviour.health(known)
+  const health = told === 'starting' ? 'healthy' : told
+  change(project, name, (container) => ({ ...container, status: { ...status, health } }))
+  if (health === 'unhealthy')
+    throw new PakError('unhealthy', `wait for, \`${name}\`: it is unhealthy`)
+}
+
+function awaitEnd(
+  { status, name }: MemoryContainer,
+  project: MemoryProject,
+  host: MemoryHost,
+): void {
+  if (status.state === 'running' || status.state === 'paused') {
+    const end = ended(status.startedAt, { exitCode: 0, finishedAt: host.behaviour.now() })
+    change(project, name, (container) => ({ ...container, status: end }))
+    return
+  }
+  if (status.state === 'stopped' && status.exitCode === 0) return
+  throw new PakError('exited', `wait for, \`${name}\`: it did not complete`)
+}
+
+/** The status of a container that ended by itself. */
+export function ended(
+  startedAt: string,
+  how: {
+    readonly exitCode: number
+    readonly finishedAt: string
+    readonly oomKilled?: boolean
+    readonly restartAt?: string | null
+  },
+): ContainerStatus {
+  const { exitCode, finishedAt, oomKilled = false, restartAt = null } = how
+  return { state: 'stopped', exitCode, oomKilled, startedAt, finishedAt, byUser: false, restartAt }
+}

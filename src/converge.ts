@@ -20,8 +20,11 @@ export interface Convergence {
 
 export interface Application {
   readonly concurrency: number
-  /** Called once with the whole plan, before anything is touched. Throw here to refuse it. */
-  readonly onPlan: (plan: Plan) => void | Promise<void>
+  /**
+   * Called once with the whole plan, before anything is touched; it will not be where there are
+   * problems. Throw here to refuse it.
+   */
+  readonly onPlan: (plan: Plan, problems: readonly PakError[]) => void | Promise<void>
   readonly onEvent: (event: ApplyEvent) => void
 }
 
@@ -42,7 +45,7 @@ export async function converge(
   application: Application,
 ): Promise<{ readonly plan: Plan; readonly result: ApplyResult }> {
   const { plan, problems } = await survey(convergence)
-  await application.onPlan(plan)
+  await application.onPlan(plan, problems)
   if (problems.length > 0) throw obstacle(problems)
   const { executor, signal } = convergence
   const { concurrency, onEvent } = application
@@ -68,6 +71,8 @@ function obstacle(problems: readonly PakError[]): PakError {
   const [first, ...others] = problems
   if (first === undefined) throw new Error('obstacle: there is none')
   if (others.length === 0) return first
-  const lines = problems.map(({ message, hint }) => (hint === null ? message : `${message} (${hint})`))
+  const lines = problems.map(({ message, hint }) =>
+    hint === null ? message : `${message} (${hint})`,
+  )
   return new PakError(first.code, `${problems.length} problems:\n  ${lines.join('\n  ')}`)
 }

@@ -1,0 +1,207 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Desk } from './desk.ts'
+import { LineWriter, RequestError, readJson, refuseBrowsers, sendError, sendJson } from './http.ts'
+import { act, type Caller, down, planUp, up } from './operations.ts'
+import {
+  parseActionRequest,
+  parseDownRequest,
+  parseExecRequest,
+  parseName,
+  parsePlanRequest,
+  parseProject,
+  parseUpRequest,
+} from './requests.ts'
+import type { ResultLine } from './wire.ts'
+
+/** The agent's HTTP server, not listening yet. */
+export function apiServer(desk: Desk): Server {
+  const server = createServer((request, response) => {
+    void answer(desk, request, response)
+  })
+  // Root's own tools are on the other end: a long operation or a slow upload is no attack.
+  server.requestTimeout = 0
+  server.headersTimeout = 0
+  server.keepAliveTimeout = 30_000
+  return server
+}
+
+interface Exchange {
+  readonly desk: Desk
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly query: URLSearchParams
+  /** What the pattern's groups matched, decoded. */
+  readonly words: readonly string[]
+}
+
+type Handler = (exchange: Exchange) => Promise<unknown>
+
+/** A handler's value is the answer; `undefined` when it has answered itself. */
+const ROUTES: readonly (readonly [method: string, path: RegExp, handler: Handler])[] = [
+  ['GET', /^\/v1\/status$/, ({ desk }) => desk.status()],
+  ['POST', /^\/v1\/agent\/stop$/, stopAgent],
+  ['GET', /^\/v1\/projects$/, ({ desk }) => desk.shop.parts.executor.projects()],
+  ['POST', /^\/v1\/projects\/([^/]+)\/plan$/, plan],
+  ['POST', /^\/v1\/projects\/([^/]+)\/up$/, runUp],
+  ['POST', /^\/v1\/projects\/([^/]+)\/down$/, runDown],
+  ['POST', /^\/v1\/projects\/([^/]+)\/action$/, runAction],
+  ['GET', /^\/v1\/containers$/, ({ desk, query }) => desk.containers(projectOf(query))],
+  ['GET', /^\/v1\/networks$/, ({ desk, query }) => desk.networks(projectOf(query))],
+  ['GET', /^\/v1\/inspect$/, ({ desk, query }) => desk.inspect(parseProject(query.get('project')))],
+  ['GET', /^\/v1\/events$/, events],
+  ['GET', /^\/v1\/volumes$/, ({ desk }) => desk.shop.parts.volumes.list()],
+  ['DELETE', /^\/v1\/volumes\/([^/]+)\/([^/]+)$/, removeVolume],
+  ['GET', /^\/v1\/images$/, ({ desk }) => desk.shop.parts.images.list()],
+  ['POST', /^\/v1\/images\/load$/, loadImages],
+  ['POST', /^\/v1\/images\/import$/, importImage],
+  ['DELETE', /^\/v1\/images\/([^/]+)$/, removeImage],
+  ['POST', /^\/v1\/exec$/, exec],
+]
+
+async function answer(
+  desk: Desk,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const done = desk.requestBegins()
+  response.once('close', () => done[Symbol.dispose]())
+  response.on('error', () => {})
+  try {
+    refuseBrowsers(request)
+    const url = new URL(request.url ?? '/', 'http://pak')
+    const [handler, words] = route(request.method ?? 'GET', url.pathname)
+    const body = await handler({ desk, request, response, query: url.searchParams, words })
+    if (body !== undefined) sendJson(response, 200, body)
+  } catch (error) {
+    sendError(response, error)
+  } finally {
+    // What was not read of a refused body must not be taken for the next request.
+    if (!request.complete) response.once('finish', () => request.destroy())
+  }
+}
+
+function route(method: string, path: string): readonly [Handler, readonly string[]] {
+  for (const [wanted, pattern, handler] of ROUTES) {
+    const match = wanted === method ? pattern.exec(path) : null
+    if (match !== null) return [handler, match.slice(1).map(decode)]
+  }
+  throw new RequestError(404, `request \`${method} ${path}\`: no such thing`)
+}
+
+function decode(word: string): string {
+  try {
+    return decodeURIComponent(word)
+  } catch {
+    throw new RequestError(400, 'request: path is not well encoded')
+  }
+}
+
+const projectOf = (query: URLSearchParams): string | null =>
+  query.get('project') === null ? null : parseProject(query.get('project'))
+
+async function plan({ desk, request, words }: Exchange): Promise<unknown> {
+  const project = parseProject(words[0])
+  return planUp(desk.shop, project, parsePlanRequest(project, await readJson(request)))
+}
+
+async function runUp(exchange: Exchange): Promise<undefined> {
+  const project = parseProject(exchange.words[0])
+  const body = parseUpRequest(project, await readJson(exchange.request))
+  const work = (caller: Caller) => up(exchange.desk.shop, project, body, caller)
+  await operate(exchange, { project, detached: body.options.detached, work })
+}
+
+async function runDown(exchange: Exchange): Promise<undefined> {
+  const project = parseProject(exchange.words[0])
+  const body = parseDownRequest(project, await readJson(exchange.request))
+  const work = (caller: Caller) => down(exchange.desk.shop, project, body, caller)
+  await operate(exchange, { project, detached: body.options.detached, work })
+}
+
+async function runAction(exchange: Exchange): Promise<undefined> {
+  const project = parseProject(exchange.words[0])
+  const body = parseActionRequest(await readJson(exchange.request))
+  const work = (caller: Caller) => act(exchange.desk.shop, project, body, caller)
+  await operate(exchange, { project, detached: body.options.detached, work })
+}
+
+interface Operation {
+  readonly project: string
+  readonly detached: boolean
+  readonly work: (caller: Caller) => Promise<ResultLine>
+}
+
+/** In the project's turn; a client that goes away ends what it waits for, unless it is detached. */
+async function operate(exchange: Exchange, { project, detached, work }: Operation): Promise<void> {
+  const { desk, response } = exchange
+  const lines = new LineWriter(response)
+  const gone = new AbortController()
+  response.once('close', () => {
+    if (!detached && !response.writableFinished) gone.abort()
+  })
+  const report: Caller['report'] = (line) => lines.write(line)
+  const result = await desk.loop.exclusive(project, () => work({ signal: gone.signal, report }))
+  const leaving = await desk.leaveIfLast()
+  lines.write({ ...result, leaving })
+  await lines.end()
+  if (leaving.length > 0) desk.exit()
+}
+
+async function stopAgent({ desk, response }: Exchange): Promise<undefined> {
+  const lines = new LineWriter(response)
+  lines.write({ leaving: await desk.leaveNow() })
+  await lines.end()
+  desk.exit()
+}
+
+async function events({ desk, query, response }: Exchange): Promise<undefined> {
+  const project = projectOf(query)
+  const since = query.get('since')
+  if (since !== null && Number.isNaN(Date.parse(since)))
+    throw new RequestError(400, 'request `since`: not a time')
+  const lines = new LineWriter(response)
+  const follow = query.get('follow') === 'true'
+  const live: object[] = []
+  let past = true
+  // Listening begins before reading: what happens in between is neither lost nor out of order.
+  using _subscription = desk.shop.events.subscribe((event) => {
+    if (project !== null && event.project !== project) return
+    if (past) live.push(event)
+    else lines.write(event)
+  })
+  const before = follow && since === null ? [] : await desk.shop.events.past(project, since)
+  const known = new Set(before.map((event) => JSON.stringify(event)))
+  for (const event of before) lines.write(event)
+  for (const event of live) if (!known.has(JSON.stringify(event))) lines.write(event)
+  past = false
+  if (follow) {
+    response.flushHeaders()
+    await new Promise((resolve) => response.once('close', resolve))
+  }
+  await lines.end()
+}
+
+async function removeVolume({ desk, words }: Exchange): Promise<unknown> {
+  const project = parseProject(words[0])
+  const volume = parseName(words[1], 'volume')
+  await desk.loop.exclusive(project, () => desk.shop.parts.volumes.remove(project, volume))
+  return {}
+}
+
+async function loadImages({ desk, request, query }: Exchange): Promise<unknown> {
+  return desk.shop.parts.images.load(query.get('path') ?? request)
+}
+
+async function importImage({ desk, request, query }: Exchange): Promise<unknown> {
+  const source = query.get('path') ?? request
+  return desk.shop.parts.images.import(source, query.get('reference') ?? '')
+}
+
+async function removeImage({ desk, words }: Exchange): Promise<unknown> {
+  await desk.shop.parts.images.remove(words[0] ?? '')
+  return {}
+}
+
+async function exec({ desk, request }: Exchange): Promise<unknown> {
+  return desk.shop.parts.executor.exec(parseExecRequest(await readJson(request)))
+}

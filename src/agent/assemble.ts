@@ -1,0 +1,29 @@
+import { layoutOf } from '../executor/linux/layout.ts'
+import { linuxExecutor, linuxHost, prepareHost, releaseHost } from '../executor/linux/linux.ts'
+import { probe } from '../executor/linux/probe.ts'
+import { serveHostNames } from '../executor/linux/serve-names.ts'
+import { settle } from '../executor/linux/settle.ts'
+import { listVolumes, removeVolumeByUser } from '../executor/linux/volumes.ts'
+import { hostKernel } from '../kernel/host.ts'
+import type { AgentContext, AgentParts } from './parts.ts'
+
+/** The agent of this machine: the one place where its parts are chosen and joined. */
+export async function assemble(context: AgentContext): Promise<AgentParts> {
+  const kernel = hostKernel
+  const layout = layoutOf(context)
+  // Before anything looks at cgroups: what it sees depends on the mounts made here.
+  await prepareHost(kernel, layout)
+  const host = await linuxHost({ ...context, kernel })
+  return {
+    executor: linuxExecutor(host),
+    settle: (project, verdict) => settle(host, project, verdict),
+    probe: (request) => probe(host, request),
+    volumes: {
+      list: () => listVolumes(host),
+      remove: (project, volume) => removeVolumeByUser(host, project, volume),
+    },
+    images: host.images,
+    releaseHost: () => releaseHost(kernel, layout),
+    startDns: (sockets, signal) => serveHostNames(host, sockets, signal),
+  }
+}

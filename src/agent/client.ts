@@ -1,0 +1,177 @@
+import type { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ExecInvocation, ExecRequest } from '../executor/executor.ts'
+import type { PakEvent } from '../model/events.ts'
+import type { ImageRecord } from '../model/image.ts'
+import type { ObservedState } from '../model/observed.ts'
+import { type Call, Transport } from './transport.ts'
+import type {
+  ActionRequest,
+  AgentStatus,
+  ContainerRow,
+  DownRequest,
+  EventsQuery,
+  NetworkRow,
+  OperationLine,
+  PlanAnswer,
+  PlanRequest,
+  UpRequest,
+  VolumeRow,
+} from './wire.ts'
+
+const LEAVING_TIMEOUT_MS = 5_000
+
+/** Everything that the agent can be asked. The agent is the same program: its answers are trusted. */
+export class AgentClient {
+  readonly #transport: Transport
+
+  constructor(socketPath: string, revive: (() => Promise<void>) | null) {
+    this.#transport = new Transport(socketPath, revive)
+  }
+
+  status(signal?: AbortSignal): Promise<AgentStatus> {
+    return this.#get('/v1/status', signal)
+  }
+
+  /** Ends the agent; containers run on. Resolves when its processes are gone. */
+  async stop(): Promise<void> {
+    const call = { method: 'POST', path: '/v1/agent/stop', idempotent: false } as const
+    const { leaving } = (await this.#transport.json(call)) as { leaving: readonly number[] }
+    await gone(leaving)
+  }
+
+  projects(): Promise<readonly string[]> {
+    return this.#get('/v1/projects')
+  }
+
+  plan(project: string, { desired, options }: PlanRequest): Promise<PlanAnswer> {
+    const path = `/v1/projects/${project}/plan`
+    return this.#ask({ method: 'POST', path, body: { desired, options }, idempotent: true })
+  }
+
+  up(project: string, request: UpRequest, signal?: AbortSignal): AsyncIterable<OperationLine> {
+    return this.#operate(`/v1/projects/${project}/up`, request, signal)
+  }
+
+  down(project: string, request: DownRequest, signal?: AbortSignal): AsyncIterable<OperationLine> {
+    return this.#operate(`/v1/projects/${project}/down`, request, signal)
+  }
+
+  action(
+    project: string,
+    request: ActionRequest,
+    signal?: AbortSignal,
+  ): AsyncIterable<OperationLine> {
+    return this.#operate(`/v1/projects/${project}/action`, request, signal)
+  }
+
+  /** `null`: of all projects. */
+  containers(project: string | null): Promise<readonly ContainerRow[]> {
+    return this.#get(`/v1/containers${query({ project })}`)
+  }
+
+  networks(project: string | null = null): Promise<readonly NetworkRow[]> {
+    return this.#get(`/v1/networks${query({ project })}`)
+  }
+
+  inspect(project: string): Promise<ObservedState> {
+    return this.#get(`/v1/inspect${query({ project })}`)
+  }
+
+  /** Without `follow` what has been; with it what comes, too, until the signal. */
+  events({ project, since, follow }: EventsQuery, signal?: AbortSignal): AsyncIterable<PakEvent> {
+    const path = `/v1/events${query({ project, since, follow: follow ? 'true' : null })}`
+    const call = { method: 'GET', path, idempotent: true, signal } as const
+    return this.#transport.lines(call) as AsyncIterable<unknown> as AsyncIterable<PakEvent>
+  }
+
+  volumes(): Promise<readonly VolumeRow[]> {
+    return this.#get('/v1/volumes')
+  }
+
+  async removeVolume(project: string, volume: string): Promise<void> {
+    const path = `/v1/volumes/${project}/${encodeURIComponent(volume)}`
+    await this.#ask({ method: 'DELETE', path, idempotent: true })
+  }
+
+  images(): Promise<readonly ImageRecord[]> {
+    return this.#get('/v1/images')
+  }
+
+  /** An absolute path on this host, or the archive itself. */
+  loadImages(source: string | Readable, signal?: AbortSignal): Promise<readonly ImageRecord[]> {
+    return this.#ask({ ...archiveCall('/v1/images/load', source, {}), signal })
+  }
+
+  importImage(
+    source: string | Readable,
+    reference: string,
+    signal?: AbortSignal,
+  ): Promise<ImageRecord> {
+    return this.#ask({ ...archiveCall('/v1/images/import', source, { reference }), signal })
+  }
+
+  async removeImage(reference: string): Promise<void> {
+    const path = `/v1/images/${encodeURIComponent(reference)}`
+    await this.#ask({ method: 'DELETE', path, idempotent: true })
+  }
+
+  /** What to spawn in order to run a command inside a container. */
+  exec(request: ExecRequest): Promise<ExecInvocation> {
+    return this.#ask({ method: 'POST', path: '/v1/exec', body: request, idempotent: true })
+  }
+
+  async *#operate(
+    path: string,
+    body: unknown,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<OperationLine> {
+    // Applying is idempotent: as long as nothing was answered, it may be asked again.
+    const call = { method: 'POST', path, body, idempotent: true, signal } as const
+    for await (const line of this.#transport.lines(call) as AsyncIterable<unknown>) {
+      const known = line as OperationLine
+      if (known.type === 'result') await gone(known.leaving)
+      yield known
+    }
+  }
+
+  #get<T>(path: string, signal?: AbortSignal): Promise<T> {
+    return this.#ask({ method: 'GET', path, idempotent: true, signal })
+  }
+
+  async #ask<T>(call: Call): Promise<T> {
+    return (await this.#transport.json(call)) as T
+  }
+}
+
+/** After the last `down`, nothing of pak is left when the command returns. */
+async function gone(pids: readonly number[]): Promise<void> {
+  const deadline = performance.now() + LEAVING_TIMEOUT_MS
+  while (pids.some(isThere) && performance.now() < deadline) await sleep(3)
+}
+
+function isThere(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
+function archiveCall(
+  path: string,
+  source: string | Readable,
+  words: Readonly<Record<string, string>>,
+): Call {
+  const isPath = typeof source === 'string'
+  const target = `${path}${query({ ...words, path: isPath ? source : null })}`
+  const call = { method: 'POST', path: target, idempotent: isPath } as const
+  return isPath ? call : { ...call, upload: source }
+}
+
+function query(words: Readonly<Record<string, string | null>>): string {
+  const given = Object.entries(words).flatMap(([key, value]) =>
+    value === null ? [] : [`${key}=${encodeURIComponent(value)}`],
+  )
+  return given.length === 0 ? '' : `?${given.join('&')}`
+}

@@ -1,0 +1,61 @@
+import type { Healthcheck } from '../model/desired.ts'
+import type { Health } from '../model/status.ts'
+
+const RESULTS_KEPT = 5
+const OUTPUT_BYTES = 4096
+
+/** What is known of the health of one run of a container. */
+export interface HealthState {
+  readonly status: Exclude<Health, null>
+  readonly failingStreak: number
+  /** The last five, oldest first. */
+  readonly results: readonly CheckResult[]
+}
+
+export interface CheckResult {
+  /** RFC 3339. */
+  readonly startedAt: string
+  readonly finishedAt: string
+  /** -1: it did not end in time. */
+  readonly exitCode: number
+  /** At most 4096 bytes of UTF-8. */
+  readonly output: string
+}
+
+export const NEW_HEALTH: HealthState = { status: 'starting', failingStreak: 0, results: [] }
+
+/**
+ * The state after one more check. Compose's rules: 0 is healthy at once; failures within the start
+ * period do not count while nothing has succeeded yet; `retries` failures in a row are unhealthy.
+ */
+export function afterCheck(
+  state: HealthState,
+  result: CheckResult,
+  run: { readonly check: Healthcheck; readonly startedAt: string },
+): HealthState {
+  const kept = { ...result, output: bounded(result.output) }
+  const results = [...state.results, kept].slice(-RESULTS_KEPT)
+  if (result.exitCode === 0) return { status: 'healthy', failingStreak: 0, results }
+  const age = Date.parse(result.startedAt) - Date.parse(run.startedAt)
+  if (state.status === 'starting' && age < run.check.startPeriodMs) return { ...state, results }
+  const failingStreak = state.failingStreak + 1
+  const status = failingStreak >= run.check.retries ? 'unhealthy' : state.status
+  return { status, failingStreak, results }
+}
+
+/** How long to wait before the next check: shorter while the container is starting. */
+export function nextCheckMs(state: HealthState, check: Healthcheck, runningForMs: number): number {
+  const starting = state.status === 'starting' && runningForMs < check.startPeriodMs
+  return starting ? check.startIntervalMs : check.intervalMs
+}
+
+export function checkCommand({ test }: Healthcheck): readonly string[] {
+  return test.kind === 'shell' ? ['/bin/sh', '-c', test.command.join(' ')] : test.command
+}
+
+function bounded(output: string): string {
+  if (Buffer.byteLength(output) <= OUTPUT_BYTES) return output
+  // A character cut in two becomes U+FFFD, three bytes: leave room, then drop it.
+  const cut = Buffer.from(output).subarray(0, OUTPUT_BYTES).toString('utf8')
+  return cut.endsWith('\uFFFD') ? cut.slice(0, -1) : cut
+}

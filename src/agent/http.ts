@@ -1,0 +1,111 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { errorFacts, PakError } from '../errors.ts'
+
+const BODY_LIMIT_BYTES = 16 * 1024 * 1024
+/** A reader that is this far behind is stalled: nobody waits for it. */
+const BACKLOG_LIMIT_BYTES = 4 * 1024 * 1024
+/** What a client of a unix socket calls the other side. A browser that was lured here says more. */
+const HOSTS = new Set(['pak', 'localhost'])
+
+/** @throws PakError `usage` for a request that only a browser could have sent. */
+export function refuseBrowsers({ headers }: IncomingMessage): void {
+  const crossSite = headers.origin !== undefined || headers['sec-fetch-site'] !== undefined
+  if (crossSite || !HOSTS.has(headers.host ?? ''))
+    throw new RequestError(403, 'request: only pak itself may use this socket')
+}
+
+/** The body as JSON; at most 16 MiB. */
+export async function readJson(request: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length
+    if (size > BODY_LIMIT_BYTES)
+      throw new RequestError(413, `request: body is larger than ${BODY_LIMIT_BYTES} bytes`)
+    chunks.push(chunk)
+  }
+  if (size === 0) return null
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString('utf8')) as unknown
+  } catch {
+    throw new RequestError(400, 'request: body is not JSON')
+  }
+}
+
+/** A request that is wrong in itself, with its HTTP status. */
+export class RequestError extends PakError {
+  readonly status: number
+
+  constructor(status: number, message: string) {
+    super('usage', message)
+    this.status = status
+  }
+}
+
+export function sendJson(response: ServerResponse, status: number, body: unknown): void {
+  const text = JSON.stringify(body)
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(text),
+  })
+  response.end(text)
+}
+
+/** As the answer, or as the last line of a stream that has begun. */
+export function sendError(response: ServerResponse, error: unknown): void {
+  if (response.destroyed || response.writableEnded) return
+  const facts = errorFacts(error)
+  if (!response.headersSent) {
+    sendJson(response, statusOf(error), { error: facts })
+    return
+  }
+  response.end(`${JSON.stringify({ type: 'error', error: facts })}\n`)
+}
+
+/** One object a line. Never waits: a reader that stalls loses its connection, and blocks nobody. */
+export class LineWriter {
+  readonly #response: ServerResponse
+
+  constructor(response: ServerResponse) {
+    this.#response = response
+  }
+
+  write(line: object): void {
+    const response = this.#response
+    if (response.destroyed || response.writableEnded) return
+    if (!response.headersSent) response.writeHead(200, { 'content-type': 'application/x-ndjson' })
+    response.write(`${JSON.stringify(line)}\n`)
+    if (response.writableLength > BACKLOG_LIMIT_BYTES) response.destroy()
+  }
+
+  /** Resolves when all is handed to the kernel, or the reader is gone. */
+  async end(): Promise<void> {
+    const response = this.#response
+    if (response.destroyed) return
+    if (!response.headersSent) response.writeHead(200, { 'content-type': 'application/x-ndjson' })
+    await new Promise<void>((resolve) => {
+      response.once('close', resolve)
+      response.end(resolve)
+    })
+  }
+}
+
+function statusOf(error: unknown): number {
+  if (error instanceof RequestError) return error.status
+  if (!(error instanceof PakError)) return 500
+  switch (error.code) {
+    case 'usage':
+    case 'manifest':
+      return 400
+    case 'not_found':
+    case 'image_missing':
+      return 404
+    case 'conflict':
+    case 'plan_stale':
+    case 'port_taken':
+    case 'subnet_taken':
+      return 409
+    default:
+      return 500
+  }
+}

@@ -1,0 +1,52 @@
+import { rm, rmdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Kernel } from '../kernel/kernel.ts'
+import type { DesiredState } from '../model/desired.ts'
+import { journalPath } from './journal.ts'
+
+/** The desired state that the loop keeps, one file a project, mode 0600: secrets may be in it. */
+export class KeptStore {
+  readonly #kernel: Kernel
+  readonly #projects: string
+
+  constructor(kernel: Kernel, root: string) {
+    this.#kernel = kernel
+    this.#projects = join(root, 'projects')
+  }
+
+  folder(project: string): string {
+    return join(this.#projects, project)
+  }
+
+  /** Projects with any trace on disk, sorted; that may be only volumes. */
+  projects(): Promise<readonly string[]> {
+    return this.#kernel.list(this.#projects)
+  }
+
+  async read(project: string): Promise<DesiredState | null> {
+    const text = await this.#kernel.readText(this.#path(project))
+    // Only the agent writes it, whole or not at all.
+    return text === null ? null : (JSON.parse(text) as DesiredState)
+  }
+
+  async write(project: string, desired: DesiredState): Promise<void> {
+    await this.#kernel.makeFolder(this.folder(project), 0o700)
+    await this.#kernel.replaceFile(this.#path(project), JSON.stringify(desired))
+  }
+
+  async remove(project: string): Promise<void> {
+    await rm(this.#path(project), { force: true })
+  }
+
+  /** What the agent itself wrote for a project that has no record any more. */
+  async sweep(project: string): Promise<void> {
+    const journal = journalPath(this.folder(project))
+    for (const path of [this.#path(project), journal, `${journal}.1`])
+      await rm(path, { force: true })
+    await rmdir(this.folder(project)).catch(() => {})
+  }
+
+  #path(project: string): string {
+    return join(this.folder(project), 'desired.json')
+  }
+}

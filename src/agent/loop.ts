@@ -1,0 +1,142 @@
+const FIRST_RETRY_MS = 500
+const LONGEST_RETRY_MS = 60_000
+/** A burst of changes (twenty containers exit together) becomes one pass. */
+const GAP_MS = 25
+
+/** What one look at a project came to. */
+export interface PassOutcome {
+  readonly ok: boolean
+  /** When to look again though nothing changes, as a restart is due then; `null`: no need. */
+  readonly wakeAt: Date | null
+}
+
+export interface LoopOptions {
+  readonly pass: (project: string, cause: string) => Promise<PassOutcome>
+  /** A pass that rejected: a bug or a host in trouble. It is tried again. */
+  readonly onError: (project: string, error: unknown) => void
+}
+
+interface Lane {
+  /** The end of all work that was asked for so far. */
+  tail: Promise<unknown>
+  running: number
+  /** A pass that is waiting for its time or its turn. */
+  pending: { cause: string; timer: NodeJS.Timeout | null } | null
+  wake: NodeJS.Timeout | null
+  failures: number
+  lastPassAt: number
+}
+
+/**
+ * One lane a project: users' operations and passes of the loop one after the other, in order of
+ * arrival; passes that wait are one pass. Projects do not wait for each other.
+ */
+export class Loop implements AsyncDisposable {
+  readonly #options: LoopOptions
+  readonly #lanes = new Map<string, Lane>()
+  #closed = false
+
+  constructor(options: LoopOptions) {
+    this.#options = options
+  }
+
+  /** A user's operation, in its turn. It wipes the back-off: a user knows better than a timer. */
+  exclusive<T>(project: string, work: () => Promise<T>): Promise<T> {
+    const lane = this.#lane(project)
+    lane.failures = 0
+    return this.#inTurn(project, lane, work)
+  }
+
+  /** Something may have changed: look again soon. */
+  enqueue(project: string, cause: string): void {
+    if (this.#closed) return
+    const lane = this.#lane(project)
+    if (lane.pending !== null) return
+    const gap = lane.lastPassAt + GAP_MS - performance.now()
+    this.#passAfter(project, lane, { cause, delayMs: Math.max(0, gap, retryDelay(lane.failures)) })
+  }
+
+  /** Whether anything is being done, or waits for its turn. */
+  get busy(): boolean {
+    return [...this.#lanes.values()].some((lane) => lane.running > 0)
+  }
+
+  /** No pass begins any more; resolves when what is under way has ended. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true
+    for (const lane of this.#lanes.values()) {
+      if (lane.wake !== null) clearTimeout(lane.wake)
+      if (lane.pending?.timer != null) clearTimeout(lane.pending.timer)
+      lane.pending = null
+    }
+    await Promise.allSettled([...this.#lanes.values()].map(({ tail }) => tail))
+  }
+
+  #passAfter(
+    project: string,
+    lane: Lane,
+    { cause, delayMs }: { cause: string; delayMs: number },
+  ): void {
+    const begin = () => {
+      if (lane.pending !== null) lane.pending.timer = null
+      this.#inTurn(project, lane, () => this.#pass(project, lane)).catch((error: unknown) =>
+        this.#options.onError(project, error),
+      )
+    }
+    lane.pending = { cause, timer: setTimeout(begin, delayMs) }
+  }
+
+  async #pass(project: string, lane: Lane): Promise<void> {
+    if (this.#closed || lane.pending === null) return
+    const { cause } = lane.pending
+    lane.pending = null
+    if (lane.wake !== null) clearTimeout(lane.wake)
+    lane.wake = null
+    let ok = false
+    try {
+      const outcome = await this.#options.pass(project, cause)
+      ok = outcome.ok
+      this.#wakeAt(project, lane, outcome.wakeAt)
+    } finally {
+      lane.lastPassAt = performance.now()
+      lane.failures = ok ? 0 : lane.failures + 1
+      if (!ok) this.enqueue(project, 'retry')
+    }
+  }
+
+  #wakeAt(project: string, lane: Lane, at: Date | null): void {
+    if (at === null || this.#closed) return
+    // setTimeout takes 31 bits; a far date is looked at again in a day.
+    const delayMs = Math.min(Math.max(0, at.getTime() - Date.now()), 86_400_000)
+    lane.wake = setTimeout(() => this.enqueue(project, 'timer'), delayMs)
+  }
+
+  #inTurn<T>(project: string, lane: Lane, work: () => Promise<T>): Promise<T> {
+    lane.running += 1
+    const turn = lane.tail.then(work).finally(() => {
+      lane.running -= 1
+      if (lane.running === 0 && lane.pending === null && lane.wake === null && lane.failures === 0)
+        this.#lanes.delete(project)
+    })
+    lane.tail = turn.catch(() => {})
+    return turn
+  }
+
+  #lane(project: string): Lane {
+    const known = this.#lanes.get(project)
+    if (known !== undefined) return known
+    const lane: Lane = {
+      tail: Promise.resolve(),
+      running: 0,
+      pending: null,
+      wake: null,
+      failures: 0,
+      lastPassAt: Number.NEGATIVE_INFINITY,
+    }
+    this.#lanes.set(project, lane)
+    return lane
+  }
+}
+
+const retryDelay = (failures: number): number =>
+  failures === 0 ? 0 : Math.min(FIRST_RETRY_MS * 2 ** (failures - 1), LONGEST_RETRY_MS)

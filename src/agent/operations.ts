@@ -1,0 +1,194 @@
+import { survey } from '../converge.ts'
+import { errorFacts } from '../errors.ts'
+import type { ApplyResult } from '../executor/apply.ts'
+import type { DesiredState } from '../model/desired.ts'
+import type { ObservedState } from '../model/observed.ts'
+import type { Plan } from '../model/plan.ts'
+import { planAction } from '../plan/action.ts'
+import { planDown } from '../plan/down.ts'
+import { plan } from '../plan/plan.ts'
+import { unfinished } from './journal.ts'
+import { keptAfterRemove, keptAfterUp } from './kept.ts'
+import type { PassOutcome } from './loop.ts'
+import type {
+  ActionRequest,
+  DownOptions,
+  DownRequest,
+  OperationLine,
+  PlanAnswer,
+  PlanRequest,
+  ResultLine,
+  UpOptions,
+  UpRequest,
+} from './wire.ts'
+import { perform, requireSamePlan, type Work, type Workshop } from './work.ts'
+
+/** Who listens to an operation, and how it is told to end. */
+export interface Caller {
+  readonly signal: AbortSignal
+  readonly report: (line: OperationLine) => void
+}
+
+const NOBODY: Caller = { signal: new AbortController().signal, report: () => {} }
+const DOWN: DownOptions = {
+  removeVolumes: false,
+  removeOrphans: true,
+  graceMs: null,
+  detached: true,
+}
+
+/** What would be done, and what stands in the way. Changes nothing. */
+export async function planUp(
+  shop: Workshop,
+  project: string,
+  { desired, options }: PlanRequest,
+): Promise<PlanAnswer> {
+  const surveyed = await survey({
+    project,
+    executor: shop.parts.executor,
+    load: async () => desired,
+    decide: decideUp(shop, options),
+    signal: NOBODY.signal,
+  })
+  return { plan: surveyed.plan, problems: surveyed.problems.map(errorFacts) }
+}
+
+export async function up(
+  shop: Workshop,
+  project: string,
+  { desired, options, expectedPlan }: UpRequest,
+  caller: Caller,
+): Promise<ResultLine> {
+  shop.restarts.forget(project)
+  const decide = decideUp(shop, options)
+  const { result } = await perform(shop, {
+    ...workOf(project, 'up', caller),
+    desired,
+    decide: (wanted, observed) => {
+      const planned = decide(wanted, observed)
+      requireSamePlan(expectedPlan, planned)
+      return planned
+    },
+    onAccepted: async () => {
+      const before = await shop.kept.read(project)
+      await shop.kept.write(project, keptAfterUp(before, desired, options))
+    },
+  })
+  return resultLine(result, caller.signal)
+}
+
+export async function down(
+  shop: Workshop,
+  project: string,
+  { desired, options }: DownRequest,
+  caller: Caller,
+): Promise<ResultLine> {
+  shop.restarts.forget(project)
+  const { result } = await perform(shop, {
+    ...workOf(project, 'down', caller),
+    desired: desired ?? (await shop.kept.read(project)),
+    decide: (wanted, observed) => planDown(wanted, observed, options),
+    // From here on nobody wants the project: an agent that is killed now finishes the job.
+    onAccepted: () => shop.kept.remove(project),
+  })
+  if (!(await shop.parts.executor.projects()).includes(project)) await shop.kept.sweep(project)
+  return resultLine(result, caller.signal)
+}
+
+export async function act(
+  shop: Workshop,
+  project: string,
+  { action, services, options }: ActionRequest,
+  caller: Caller,
+): Promise<ResultLine> {
+  shop.restarts.forget(project)
+  const { result } = await perform(shop, {
+    ...workOf(project, 'action', caller),
+    cause: action,
+    desired: await shop.kept.read(project),
+    decide: (_, observed) => planAction(action, observed, { ...options, services }),
+    onAccepted: async () => {
+      const before = await shop.kept.read(project)
+      if (action === 'rm' && before !== null)
+        await shop.kept.write(project, keptAfterRemove(before, services))
+    },
+  })
+  return resultLine(result, caller.signal)
+}
+
+/** One turn of the loop: make good whatever has drifted, ended or become due. */
+export async function pass(shop: Workshop, project: string, cause: string): Promise<PassOutcome> {
+  const desired = await shop.kept.read(project)
+  if (desired === null && unfinished(shop.kept.folder(project)) === 'down') {
+    const { ok } = await down(shop, project, { desired: null, options: DOWN }, NOBODY)
+    return { ok, wakeAt: null }
+  }
+  const { result, observed } = await perform(shop, {
+    ...workOf(project, 'loop', NOBODY),
+    cause,
+    desired,
+    decide: (wanted, seen) =>
+      wanted === null ? nothing(project) : plan(wanted, seen, loopOptions(shop)),
+    onAccepted: async () => {},
+  })
+  return { ok: result.failed.length === 0, wakeAt: nextStart(observed, shop.now()) }
+}
+
+function decideUp(shop: Workshop, options: UpOptions) {
+  const { detached: _, ...rest } = options
+  const now = shop.now().toISOString()
+  return (wanted: DesiredState | null, observed: ObservedState): Plan => {
+    if (wanted === null) throw new Error('up: no desired state')
+    const planning = { ...rest, removeVolumes: false, cause: 'user', now } as const
+    return plan(wanted, observed, planning)
+  }
+}
+
+const loopOptions = (shop: Workshop) =>
+  ({
+    services: null,
+    noDeps: false,
+    forceRecreate: false,
+    removeOrphans: false,
+    removeVolumes: false,
+    cause: 'loop',
+    timeoutMs: null,
+    now: shop.now().toISOString(),
+    waitTimeoutMs: 300_000,
+  }) as const
+
+function workOf(
+  project: string,
+  verb: Work['verb'],
+  { signal, report }: Caller,
+): Pick<Work, 'project' | 'verb' | 'cause' | 'signal' | 'onPlan' | 'onEvent'> {
+  const onPlan = (planned: Plan) => report({ type: 'plan', plan: planned })
+  return { project, verb, cause: verb, signal, onPlan, onEvent: report }
+}
+
+function resultLine({ done, failed, skipped }: ApplyResult, signal: AbortSignal): ResultLine {
+  const ok = failed.length === 0 && skipped.length === 0
+  return {
+    type: 'result',
+    ok,
+    done,
+    failed: failed.map(({ id, error }) => ({ id, error: errorFacts(error) })),
+    skipped,
+    cancelled: signal.aborted && !ok,
+    leaving: [],
+  }
+}
+
+function nothing(project: string): Plan {
+  const summary = { create: 0, update: 0, recreate: 0, remove: 0, start: 0, stop: 0 }
+  return { project, steps: [], summary, warnings: [] }
+}
+
+/** The earliest start that a restart policy has called for and that lies ahead. */
+function nextStart({ containers }: ObservedState, now: Date): Date | null {
+  const times = containers.flatMap(({ status }) =>
+    status.state === 'stopped' && status.restartAt !== null ? [Date.parse(status.restartAt)] : [],
+  )
+  const ahead = times.filter((time) => time > now.getTime())
+  return ahead.length === 0 ? null : new Date(Math.min(...ahead))
+}

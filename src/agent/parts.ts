@@ -1,0 +1,81 @@
+import type { Readable } from 'node:stream'
+import type { Executor } from '../executor/executor.ts'
+import type { EndedRun, RestartVerdict } from '../executor/linux/settle.ts'
+import type { ImageRecord } from '../model/image.ts'
+import type { Health } from '../model/status.ts'
+import type { VolumeRow } from './wire.ts'
+
+/** Which agent this is. Two of them with different roots never meet. */
+export interface Roots {
+  /** State that outlives a reboot. Absolute. */
+  readonly root: string
+  /** Sockets, mounts, pids: gone with a reboot. Absolute. */
+  readonly runRoot: string
+  /** `crun`, `runc` or a path. */
+  readonly runtime: string
+}
+
+/** What the agent tells the parts that are made for it. */
+export interface AgentContext extends Roots {
+  /** Where pak's DNS listens on 0.0.0.0, udp and tcp. */
+  readonly dnsPort: number
+  /** Health of a running container by id; `null` where no check is declared. */
+  readonly healthOf: (containerId: string) => Health
+}
+
+/** Everything that the agent is joined with. Injected: a test gives a host in memory. */
+export interface AgentParts {
+  readonly executor: Executor
+  /**
+   * Write down every run that ended by itself since the last look, with the verdict on it, and free
+   * what it held. Returns what was found.
+   */
+  readonly settle: (project: string, verdict: RestartVerdict) => Promise<readonly EndedRun[]>
+  readonly probe: Probe
+  readonly volumes: VolumeStore
+  readonly images: ImageStorePart
+  /** Undo what was done to the host for containers, so that nothing is left when the last one went. */
+  readonly releaseHost: () => Promise<void>
+  /** Takes over the sockets; `null`: this host has no use for names (memory). */
+  readonly startDns: ((sockets: DnsSockets, signal: AbortSignal) => Promise<void>) | null
+}
+
+export interface DnsSockets {
+  readonly udpFd: number
+  readonly tcpFd: number
+}
+
+/**
+ * Run a command inside a container as a health check and kill it with all it started when its time
+ * is up or the signal fires. Rejects with `timeout`; any exit status resolves.
+ */
+export type Probe = (request: ProbeRequest) => Promise<ProbeResult>
+
+export interface ProbeRequest {
+  readonly project: string
+  readonly container: string
+  readonly command: readonly string[]
+  readonly timeoutMs: number
+  readonly signal: AbortSignal
+}
+
+export interface ProbeResult {
+  readonly exitCode: number
+  readonly output: string
+}
+
+export interface VolumeStore {
+  list(): Promise<readonly VolumeRow[]>
+  /** Refuses with `conflict` while a container uses it. */
+  remove(project: string, volume: string): Promise<void>
+}
+
+export interface ImageStorePart {
+  list(): Promise<readonly ImageRecord[]>
+  /** A path on this host or the archive itself. */
+  load(source: ArchiveSource): Promise<readonly ImageRecord[]>
+  import(source: ArchiveSource, reference: string): Promise<ImageRecord>
+  remove(reference: string): Promise<void>
+}
+
+export type ArchiveSource = string | Readable

@@ -1,0 +1,168 @@
+import type { ExecRequest } from '../executor/executor.ts'
+import type { DesiredState } from '../model/desired.ts'
+import type { Plan } from '../model/plan.ts'
+import { RequestError } from './http.ts'
+import type {
+  Action,
+  ActionRequest,
+  DownRequest,
+  PlanRequest,
+  UpOptions,
+  UpRequest,
+} from './wire.ts'
+
+/**
+ * What comes over the socket, made sure of at the door. Only root can send it, and the manifest has
+ * been checked by then: names by their grammar, the rest by its shape.
+ */
+
+const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/
+const PROJECT = /^[a-z0-9][a-z0-9_-]{0,127}$/
+const ACTIONS: readonly Action[] = ['stop', 'start', 'restart', 'kill', 'rm']
+const DEFAULT_WAIT_MS = 300_000
+
+type Json = Readonly<Record<string, unknown>>
+
+export function parsePlanRequest(project: string, body: unknown): PlanRequest {
+  const { desired, options } = record(body, 'body')
+  return { desired: parseDesired(project, desired), options: parseUpOptions(options) }
+}
+
+export function parseUpRequest(project: string, body: unknown): UpRequest {
+  const { expectedPlan } = record(body, 'body')
+  return { ...parsePlanRequest(project, body), expectedPlan: parsePlan(expectedPlan ?? null) }
+}
+
+export function parseDownRequest(project: string, body: unknown): DownRequest {
+  const { desired, options } = record(body ?? {}, 'body')
+  const given = record(options ?? {}, 'options')
+  return {
+    desired: desired === null || desired === undefined ? null : parseDesired(project, desired),
+    options: {
+      removeVolumes: flag(given, 'removeVolumes'),
+      removeOrphans: flag(given, 'removeOrphans'),
+      graceMs: milliseconds(given, 'graceMs'),
+      detached: flag(given, 'detached'),
+    },
+  }
+}
+
+export function parseActionRequest(body: unknown): ActionRequest {
+  const { action, services, options } = record(body, 'body')
+  const known = ACTIONS.find((candidate) => candidate === action)
+  if (known === undefined) throw invalid('action')
+  const given = record(options ?? {}, 'options')
+  const signal = given['signal'] ?? null
+  if (signal !== null && (typeof signal !== 'string' || !/^[A-Z0-9+-]{1,16}$/.test(signal)))
+    throw invalid('options.signal')
+  return {
+    action: known,
+    services: names(services ?? [], 'services'),
+    options: {
+      signal,
+      graceMs: milliseconds(given, 'graceMs'),
+      force: flag(given, 'force'),
+      detached: flag(given, 'detached'),
+    },
+  }
+}
+
+export function parseExecRequest(body: unknown): ExecRequest {
+  const given = record(body, 'body')
+  const command = texts(given['command'], 'command')
+  if (command.length === 0) throw invalid('command')
+  const environment = record(given['environment'] ?? {}, 'environment')
+  return {
+    project: parseProject(given['project']),
+    container: parseName(given['container'], 'container'),
+    command,
+    environment: Object.fromEntries(
+      Object.entries(environment).map(([key, value]) => [key, text(value, 'environment')]),
+    ),
+    user: textOrNull(given['user'], 'user'),
+    workingDir: textOrNull(given['workingDir'], 'workingDir'),
+    tty: flag(given, 'tty'),
+  }
+}
+
+export function parseProject(value: unknown): string {
+  if (typeof value === 'string' && PROJECT.test(value)) return value
+  throw invalid('project')
+}
+
+export function parseName(value: unknown, what: string): string {
+  if (typeof value === 'string' && NAME.test(value)) return value
+  throw invalid(what)
+}
+
+function parseDesired(project: string, value: unknown): DesiredState {
+  const desired = record(value, 'desired')
+  if (desired['project'] !== project) throw invalid('desired.project')
+  record(desired['limits'], 'desired.limits')
+  for (const key of ['services', 'networks', 'volumes'] as const)
+    for (const item of list(desired[key], `desired.${key}`))
+      parseName(record(item, `desired.${key}`)['name'], `desired.${key}.name`)
+  // Made by the manifest's normaliser of the same version, which has proved the rest.
+  return value as DesiredState
+}
+
+function parsePlan(value: unknown): Plan | null {
+  if (value === null) return null
+  list(record(value, 'expectedPlan')['steps'], 'expectedPlan.steps')
+  // Only ever compared with a plan made here.
+  return value as Plan
+}
+
+function parseUpOptions(value: unknown): UpOptions {
+  const given = record(value ?? {}, 'options')
+  const services = given['services'] ?? null
+  return {
+    services: services === null ? null : names(services, 'options.services'),
+    noDeps: flag(given, 'noDeps'),
+    forceRecreate: flag(given, 'forceRecreate'),
+    removeOrphans: flag(given, 'removeOrphans'),
+    timeoutMs: milliseconds(given, 'timeoutMs'),
+    waitTimeoutMs: milliseconds(given, 'waitTimeoutMs') ?? DEFAULT_WAIT_MS,
+    detached: flag(given, 'detached'),
+  }
+}
+
+function record(value: unknown, what: string): Json {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid(what)
+  return value as Json
+}
+
+function list(value: unknown, what: string): readonly unknown[] {
+  if (!Array.isArray(value)) throw invalid(what)
+  return value as readonly unknown[]
+}
+
+const names = (value: unknown, what: string): readonly string[] =>
+  list(value, what).map((name) => parseName(name, what))
+
+const texts = (value: unknown, what: string): readonly string[] =>
+  list(value, what).map((item) => text(item, what))
+
+function text(value: unknown, what: string): string {
+  if (typeof value !== 'string' || value.includes('\0')) throw invalid(what)
+  return value
+}
+
+const textOrNull = (value: unknown, what: string): string | null =>
+  value === null || value === undefined ? null : text(value, what)
+
+function flag(given: Json, key: string): boolean {
+  const value = given[key] ?? false
+  if (typeof value !== 'boolean') throw invalid(key)
+  return value
+}
+
+function milliseconds(given: Json, key: string): number | null {
+  const value = given[key] ?? null
+  if (value === null) return null
+  if (typeof value !== 'number' || !Number.isFinite(value) || value < 0) throw invalid(key)
+  return value
+}
+
+const invalid = (what: string): RequestError =>
+  new RequestError(400, `request \`${what}\`: invalid`)

@@ -1,0 +1,138 @@
+import { once } from 'node:events'
+import type { Server } from 'node:http'
+import { join } from 'node:path'
+import type { Kernel } from '../kernel/kernel.ts'
+import { apiServer } from './api.ts'
+import { Departure } from './departure.ts'
+import { Desk } from './desk.ts'
+import { EventLog } from './events.ts'
+import { startHeartbeat } from './heartbeat.ts'
+import { KeptStore } from './kept-store.ts'
+import { Loop } from './loop.ts'
+import { pass } from './operations.ts'
+import type { AgentContext, AgentParts, DnsSockets, Roots } from './parts.ts'
+import { Prober } from './prober.ts'
+import { RestartMemory } from './restarts.ts'
+import { refreshHealth, type Workshop } from './work.ts'
+
+export interface ServeOptions {
+  readonly roots: Roots
+  readonly kernel: Kernel
+  readonly version: string
+  /** Made once it is known where names are served. */
+  readonly parts: (context: AgentContext) => Promise<AgentParts>
+  /** A listening descriptor, and those of DNS where there are any. */
+  readonly apiFd: number
+  readonly dns: (DnsSockets & { readonly port: number }) | null
+  /** Ends this process; never before what it has answered is on its way. */
+  readonly exit: () => void
+  /** Start another supervisor with the same sockets; this process then ends. `null`: it has none. */
+  readonly succeed: (() => void) | null
+}
+
+/**
+ * Take up the work of the agent: the host made ready, everything that runs adopted, requests answered.
+ * Resolves when it does; it goes on until `exit` is called.
+ */
+export async function serve(options: ServeOptions): Promise<Desk> {
+  const { roots, kernel } = options
+  const socket = join(roots.runRoot, 'pak.sock')
+  const shop = await openShop(options)
+  const loop = openLoop(shop)
+  const watching = shop.parts.executor.watch(({ project, cause }) => loop.enqueue(project, cause))
+  const names = new AbortController()
+  const departure = new Departure({
+    kernel,
+    runRoot: roots.runRoot,
+    releaseHost: shop.parts.releaseHost,
+    close: async () => {
+      server.close()
+      server.closeIdleConnections()
+      beat?.[Symbol.dispose]()
+      watching[Symbol.dispose]()
+      shop.prober[Symbol.dispose]()
+      names.abort()
+      await loop[Symbol.asyncDispose]()
+    },
+  })
+  const startedAt = new Date().toISOString()
+  const { version, exit } = options
+  const desk = new Desk({ shop, loop, departure, socket, version, startedAt, exit })
+  const server = apiServer(desk)
+  // Nobody's name may be missing from the first answer: all that runs is known, and its health, by then.
+  const known = await shop.kept.projects()
+  for (const project of known) await refreshHealth(shop, project)
+  if (options.dns !== null) await shop.parts.startDns?.(options.dns, names.signal)
+  await kernel.replaceFile(
+    join(roots.runRoot, 'agent.json'),
+    `${JSON.stringify({ pid: process.pid, version, startedAt })}\n`,
+  )
+  await listen(server, options.apiFd)
+  const beat = heartbeat(options, { desk, socket })
+  for (const project of known) loop.enqueue(project, 'resumed')
+  desk.restartIdleTimer()
+  return desk
+}
+
+async function openShop({ roots, kernel, parts, dns }: ServeOptions): Promise<Workshop> {
+  const healthFile = join(roots.runRoot, 'health.json')
+  const now = () => new Date()
+  const events = new EventLog(roots.root)
+  const prober: Prober = new Prober({
+    probe: (request) => joined.probe(request),
+    now,
+    onChange: ({ project, on, health }) => {
+      const type = health === 'healthy' ? 'container.recovered' : 'container.sickened'
+      const because = health === 'unhealthy' ? ({ kind: 'unhealthy' } as const) : null
+      events.add([{ time: now().toISOString(), project, type, on, because }])
+      // Names of replicas depend on health, and so does a restarted agent: it goes on from this file.
+      kernel.replaceFile(healthFile, JSON.stringify(prober.snapshot())).catch(() => {})
+    },
+  })
+  const healthOf = (id: string) => prober.healthOf(id)
+  const joined = await parts({ ...roots, dnsPort: dns?.port ?? 0, healthOf })
+  prober.restore(parseSnapshot(await kernel.readText(healthFile)))
+  const kept = new KeptStore(kernel, roots.root)
+  return { parts: joined, kept, events, prober, restarts: new RestartMemory(), now }
+}
+
+function parseSnapshot(text: string | null): ReturnType<Prober['snapshot']> {
+  try {
+    // Only the agent writes it, whole or not at all; what is damaged is measured anew.
+    return JSON.parse(text ?? '{}') as ReturnType<Prober['snapshot']>
+  } catch {
+    return {}
+  }
+}
+
+function openLoop(shop: Workshop): Loop {
+  return new Loop({
+    pass: (project, cause) => pass(shop, project, cause),
+    onError: (project, error) => {
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+      process.stderr.write(`${new Date().toISOString()} project ${project}: ${text}\n`)
+    },
+  })
+}
+
+async function listen(server: Server, fd: number): Promise<void> {
+  server.listen({ fd })
+  await once(server, 'listening')
+}
+
+function heartbeat(
+  { succeed, exit }: ServeOptions,
+  { desk, socket }: { readonly desk: Desk; readonly socket: string },
+): Disposable {
+  return startHeartbeat({
+    socketPath: socket,
+    onOrphaned: () => {
+      if (succeed === null || desk.loop.busy) return
+      succeed()
+      exit()
+    },
+    onUnreachable: () => {
+      if (!desk.loop.busy) exit()
+    },
+  })
+}

@@ -1,0 +1,193 @@
+import { converge } from '../converge.ts'
+import { PakError } from '../errors.ts'
+import type { ApplyResult } from '../executor/apply.ts'
+import type { DesiredState } from '../model/desired.ts'
+import type { ApplyEvent, PakEvent } from '../model/events.ts'
+import type { ObservedState } from '../model/observed.ts'
+import type { Plan, Step } from '../model/plan.ts'
+import type { EventLog } from './events.ts'
+import { beginJournal, type JournalRun, type Verb } from './journal.ts'
+import type { KeptStore } from './kept-store.ts'
+import type { AgentParts } from './parts.ts'
+import type { Prober } from './prober.ts'
+import type { RestartMemory } from './restarts.ts'
+
+/** At most this many things of one kind are under way at once: more only wait for the kernel. */
+const CONCURRENCY = 8
+
+/** What every piece of work on a project needs. */
+export interface Workshop {
+  readonly parts: AgentParts
+  readonly kept: KeptStore
+  readonly events: EventLog
+  readonly prober: Prober
+  readonly restarts: RestartMemory
+  readonly now: () => Date
+}
+
+export interface Work {
+  readonly project: string
+  readonly verb: Verb
+  readonly cause: string
+  readonly desired: DesiredState | null
+  readonly decide: (desired: DesiredState | null, observed: ObservedState) => Plan
+  readonly signal: AbortSignal
+  /** Before anything is touched, when nothing stands in the way. */
+  readonly onAccepted: (plan: Plan) => Promise<void>
+  readonly onPlan: (plan: Plan) => void
+  readonly onEvent: (event: ApplyEvent) => void
+}
+
+export interface Finished {
+  readonly plan: Plan
+  readonly result: ApplyResult
+  /** As it was when the plan was made. */
+  readonly observed: ObservedState
+}
+
+/**
+ * One trip through `converge`, with what the agent adds: ends that nobody has written down yet, the
+ * journal, the events and the health checks of what this starts.
+ */
+export async function perform(shop: Workshop, work: Work): Promise<Finished> {
+  const { project, signal, desired } = work
+  await settleEnds(shop, project)
+  let seen: ObservedState | null = null
+  let record: Recorder | null = null
+  try {
+    const { plan, result } = await converge(
+      {
+        project,
+        executor: shop.parts.executor,
+        load: async () => desired,
+        decide: (wanted, observed) => {
+          seen = observed
+          shop.prober.sync(observed)
+          return work.decide(wanted, observed)
+        },
+        signal,
+      },
+      {
+        concurrency: CONCURRENCY,
+        onPlan: async (plan, problems) => {
+          work.onPlan(plan)
+          if (problems.length > 0) return
+          record = plan.steps.length > 0 ? new Recorder(shop, work, plan) : null
+          await work.onAccepted(plan)
+        },
+        onEvent: (event) => {
+          record?.event(event)
+          work.onEvent(event)
+        },
+      },
+    )
+    if (seen === null) throw new Error('perform: converge did not ask for a plan')
+    endOf(record)?.end(result.failed.length === 0 && result.skipped.length === 0)
+    if (plan.steps.length > 0 && hasChecks(desired, seen)) await refreshHealth(shop, project)
+    return { plan, result, observed: seen }
+  } catch (error) {
+    endOf(record)?.end(false)
+    throw error
+  }
+}
+
+/** Assigned in a callback, where the compiler does not see it. */
+const endOf = (record: Recorder | null): Recorder | null => record
+
+function hasChecks(desired: DesiredState | null, observed: ObservedState | null): boolean {
+  return (
+    (desired?.services ?? []).some(({ container }) => container.healthcheck !== null) ||
+    (observed?.containers ?? []).some(({ spec }) => spec.healthcheck !== null)
+  )
+}
+
+/** Look again, so that what has just been started is checked. */
+export async function refreshHealth(shop: Workshop, project: string): Promise<void> {
+  shop.prober.sync(await shop.parts.executor.inspect({ project, images: [] }))
+}
+
+async function settleEnds(shop: Workshop, project: string): Promise<void> {
+  const ended = await shop.parts.settle(project, (run) => shop.restarts.verdict(project, run))
+  shop.events.add(
+    ended.map(({ service, replica, exitCode, oomKilled }) => ({
+      time: shop.now().toISOString(),
+      project,
+      type: 'container.exited',
+      on: `service/${service}/${replica}`,
+      because: { kind: 'exited', exitCode, oomKilled },
+    })),
+  )
+}
+
+/** Writes down what happens to the steps of one plan. */
+class Recorder {
+  readonly #shop: Workshop
+  readonly #steps: ReadonlyMap<string, Step>
+  readonly #project: string
+  readonly #journal: JournalRun
+  readonly #checks: boolean
+  #refreshing: 'no' | 'running' | 'again' = 'no'
+
+  constructor(shop: Workshop, { project, verb, cause, desired }: Work, plan: Plan) {
+    this.#shop = shop
+    this.#project = project
+    this.#steps = new Map(plan.steps.map((step) => [step.id, step]))
+    this.#checks = hasChecks(desired, null)
+    this.#journal = beginJournal(shop.kept.folder(project), {
+      time: shop.now().toISOString(),
+      verb,
+      cause,
+      steps: plan.steps.length,
+    })
+  }
+
+  event(event: ApplyEvent): void {
+    if (event.type === 'started') return
+    this.#journal.step(event.id, event.type)
+    const step = this.#steps.get(event.id)
+    if (event.type !== 'done' || step === undefined) return
+    this.#shop.events.add([this.#pakEvent(step)])
+    // A later step may wait for this container to be healthy: its checks must run by then.
+    if (step.op === 'container.start' && this.#checks) this.#refresh()
+  }
+
+  end(ok: boolean): void {
+    this.#journal.end(this.#shop.now().toISOString(), ok)
+  }
+
+  #pakEvent(step: Step): PakEvent {
+    const time = this.#shop.now().toISOString()
+    return { time, project: this.#project, type: past(step.op), on: step.on, because: step.because }
+  }
+
+  #refresh(): void {
+    if (this.#refreshing !== 'no') {
+      this.#refreshing = 'again'
+      return
+    }
+    this.#refreshing = 'running'
+    const finish = () => {
+      const again = this.#refreshing === 'again'
+      this.#refreshing = 'no'
+      if (again) this.#refresh()
+    }
+    // What cannot be inspected now is inspected at the end of the plan, where it is an error.
+    refreshHealth(this.#shop, this.#project).then(finish, finish)
+  }
+}
+
+const PAST: Readonly<Record<string, string>> = { stop: 'stopped', apply: 'applied', wait: 'waited' }
+
+/** `container.start` has become `container.started`. */
+function past(op: Step['op']): string {
+  const [noun, verb = ''] = op.split('.')
+  return `${noun}.${PAST[verb] ?? (verb.endsWith('e') ? `${verb}d` : `${verb}ed`)}`
+}
+
+/** The plan that a user has seen is not the plan now. */
+export function requireSamePlan(expected: Plan | null, plan: Plan): void {
+  if (expected === null || JSON.stringify(expected) === JSON.stringify(plan)) return
+  throw new PakError('plan_stale', `up \`${plan.project}\`: the machine has moved since the plan`, {
+    hint: 'look at a new plan with pak plan',
+  })
+}

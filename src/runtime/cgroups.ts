@@ -1,0 +1,168 @@
+import { posix } from 'node:path'
+import { PakError } from '../errors.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import type { Limits } from '../model/limits.ts'
+import { killCgroup, processesOf } from './cgroup-kill.ts'
+import { readLimits, writeLimits } from './cgroup-limits.ts'
+import { type CgroupMounts, detectMounts, hierarchies, pathIn } from './cgroup-mounts.ts'
+import { type CgroupUsage, readOomKills, readUsage } from './cgroup-usage.ts'
+
+/**
+ * The host's control groups, whichever interface it has. Paths are relative to the hierarchies' roots and
+ * begin with a slash: `/pak/shop/shop-web-1`. A cgroup that is gone has used nothing and holds nobody.
+ */
+export interface CgroupHost {
+  /** Which interface the controllers are bound to; a hybrid host is 1. */
+  readonly version: 1 | 2
+  /** Whether a cgroup2 tree without (most) controllers stands beside v1. */
+  readonly hybrid: boolean
+  readonly swapAccounting: boolean
+  /** What of these limits the kernel cannot enforce, in the manifest's words; empty: nothing. */
+  lacking(limits: Limits): readonly string[]
+  /** Make a cgroup that holds other cgroups, its parents included, or bring its limits up to date. */
+  ensureParent(path: string, limits: Limits): Promise<void>
+  /** Remove it with all that is below, deepest first. PakError `conflict` when processes are in there. */
+  removeParent(path: string): Promise<void>
+  /** Write limits into a cgroup that runs: same processes. `null` takes a limit off. */
+  update(path: string, limits: Limits): Promise<void>
+  /** What the kernel enforces now; `null` when there is no such cgroup. */
+  limits(path: string): Promise<Limits | null>
+  usage(path: string): Promise<CgroupUsage | null>
+  /** Processes that the kernel killed in there for memory, ever. */
+  oomKills(path: string): Promise<number>
+  pids(path: string): Promise<readonly number[]>
+  /** SIGKILL to everything in there, forks under way included, until nobody is left. */
+  killAll(path: string, signal?: AbortSignal): Promise<void>
+}
+
+const CGROUP_ROOT = '/sys/fs/cgroup'
+const UNIFIED = posix.join(CGROUP_ROOT, 'unified')
+const REMOVE_LIMIT_MS = 2000
+/** What pak's limits need; `io` only so that its use can be read. */
+const CONTROLLERS = ['cpu', 'cpuset', 'memory', 'pids', 'io']
+
+/** Reads the mount table of pak's own mount namespace. PakError `host` when no cgroups are mounted. */
+export async function detectCgroups(kernel: Kernel): Promise<CgroupHost> {
+  const mounts = await detectMounts(kernel)
+  return {
+    version: mounts.version,
+    hybrid: mounts.hybrid,
+    swapAccounting: mounts.swapAccounting,
+    lacking: (limits) => lacking(mounts, limits),
+    ensureParent: async (path, limits) => {
+      await makeParent(kernel, mounts, path)
+      await writeLimits(kernel, { mounts, path, limits })
+    },
+    removeParent: (path) => removeTree(kernel, mounts, path),
+    update: (path, limits) => writeLimits(kernel, { mounts, path, limits }),
+    limits: (path) => readLimits(kernel, mounts, path),
+    usage: (path) => readUsage(kernel, mounts, path),
+    oomKills: (path) => readOomKills(kernel, mounts, path),
+    pids: (path) => processesOf(kernel, mounts, path),
+    killAll: (path, signal) => killCgroup(kernel, { mounts, path, ...(signal && { signal }) }),
+  }
+}
+
+/**
+ * For the agent in its own mount namespace on a hybrid host: cover the cgroup2 tree with an empty tmpfs,
+ * as crun refuses to run beside one that has controllers, and takes a plain folder there for its own. Never
+ * touches the mount namespace that pid 1 sees; then, and on hosts that are not hybrid, it does nothing
+ * and says false.
+ */
+export async function enterHostView(kernel: Kernel): Promise<boolean> {
+  if (!(await hasOwnMounts(kernel))) return false
+  if (!(await detectMounts(kernel)).unified.includes(UNIFIED)) return false
+  await runMount(kernel, 'umount', [UNIFIED])
+  // crun leaves a page for each cgroup path that it ever used here.
+  const options = 'size=64m,mode=755,nosuid,nodev,noexec'
+  await runMount(kernel, 'mount', ['-t', 'tmpfs', '-o', options, 'pak', UNIFIED])
+  return true
+}
+
+/**
+ * Mount ids are unique on a host: a namespace that shares one with pid 1's is pid 1's. Unlike the links in
+ * `/proc/1/ns` the table can be read without power over pid 1. Not to know counts as shared.
+ */
+async function hasOwnMounts(kernel: Kernel): Promise<boolean> {
+  const idsOf = async (process: string): Promise<readonly string[]> =>
+    ((await kernel.readText(`/proc/${process}/mountinfo`)) ?? '').match(/^\d+/gm) ?? []
+  const first = new Set(await idsOf('1'))
+  return first.size > 0 && (await idsOf('self')).every((id) => !first.has(id))
+}
+
+async function runMount(kernel: Kernel, tool: string, args: readonly string[]): Promise<void> {
+  const { exitCode, stderr } = await kernel.run(tool, args)
+  if (exitCode !== 0) throw new PakError('host', `${tool} \`${UNIFIED}\`: ${stderr.trim()}`)
+}
+
+function lacking(mounts: CgroupMounts, limits: Limits): readonly string[] {
+  const needs = [
+    ['cpu', 'cpu', limits.cpuMillis],
+    ['cpu', 'cpu_weight', limits.cpuWeight],
+    ['cpuset', 'cpuset', limits.cpuset],
+    ['memory', 'memory', limits.memoryBytes],
+    ['pids', 'pids', limits.pids],
+  ] as const
+  const missing = needs.flatMap(([controller, word, value]) =>
+    value === null || mounts.controllers.has(controller) ? [] : [word],
+  )
+  // Where swap is not even accounted for it cannot be limited, but none is as good as zero.
+  const swap = limits.swapBytes !== null && limits.swapBytes > 0 && !mounts.swapAccounting
+  return swap ? [...missing, 'swap'] : missing
+}
+
+/** Each level in turn: on v2 a controller works in a cgroup only when all its parents hand it down. */
+async function makeParent(kernel: Kernel, mounts: CgroupMounts, path: string): Promise<void> {
+  const parts = path.split('/').filter((part) => part !== '')
+  for (const [index] of parts.entries()) {
+    const level = `/${parts.slice(0, index + 1).join('/')}`
+    for (const root of hierarchies(mounts)) await kernel.makeFolder(posix.join(root, level))
+    if (mounts.version === 1) await fillCpuset(kernel, mounts, level)
+    else await handDown(kernel, mounts, index === 0 ? '/' : `/${parts.slice(0, index).join('/')}`)
+  }
+  if (mounts.version === 2) await handDown(kernel, mounts, path)
+}
+
+async function handDown(kernel: Kernel, mounts: CgroupMounts, path: string): Promise<void> {
+  const control = pathIn(mounts, 'memory', path, 'cgroup.subtree_control')
+  const available = await kernel.readText(pathIn(mounts, 'memory', path, 'cgroup.controllers'))
+  const given = new Set((await kernel.readText(control))?.trim().split(' '))
+  const wanted = (available ?? '')
+    .trim()
+    .split(' ')
+    .filter((name) => CONTROLLERS.includes(name) && !given.has(name))
+  if (wanted.length > 0) await kernel.writeText(control, wanted.map((name) => `+${name}`).join(' '))
+}
+
+/** A new v1 cpuset is empty and takes no process: it begins with what its parent has. */
+async function fillCpuset(kernel: Kernel, mounts: CgroupMounts, level: string): Promise<void> {
+  if (!mounts.controllers.has('cpuset')) return
+  for (const file of ['cpuset.cpus', 'cpuset.mems']) {
+    const own = pathIn(mounts, 'cpuset', level, file)
+    if ((await kernel.readText(own))?.trim() !== '') continue
+    const parent = await kernel.readText(pathIn(mounts, 'cpuset', posix.dirname(level), file))
+    if (parent !== null) await kernel.writeText(own, parent.trim())
+  }
+}
+
+async function removeTree(kernel: Kernel, mounts: CgroupMounts, path: string): Promise<void> {
+  const deadline = performance.now() + REMOVE_LIMIT_MS
+  for (let pauseMs = 1; ; pauseMs = Math.min(pauseMs * 2, 100)) {
+    const gone = await Promise.all(
+      hierarchies(mounts).map((root) => removeBelow(kernel, posix.join(root, path))),
+    )
+    if (gone.every(Boolean)) return
+    if (performance.now() > deadline)
+      throw new PakError('conflict', `remove cgroup \`${path}\`: processes are still in it`)
+    // A process that has just been killed holds its cgroup until it has been reaped.
+    await new Promise((resolve) => setTimeout(resolve, pauseMs))
+  }
+}
+
+async function removeBelow(kernel: Kernel, folder: string): Promise<boolean> {
+  for (const name of await kernel.list(folder)) {
+    const below = posix.join(folder, name)
+    if ((await kernel.stat(below))?.kind === 'folder') await removeBelow(kernel, below)
+  }
+  return kernel.removeFolder(folder)
+}

@@ -1,0 +1,87 @@
+import { posix } from 'node:path'
+import { PakError } from '../errors.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import { failureStatus } from './failure.ts'
+import type { OciProcess } from './oci-types.ts'
+import { entries, environmentOf, type ProcessInput, processFrame } from './process.ts'
+
+/** A program to spawn with an argument array, from inside or outside the agent's mount namespace. */
+export interface RuntimeInvocation {
+  readonly file: string
+  readonly args: readonly string[]
+  readonly env: Readonly<Record<string, string>>
+  /** Holds the process's description and the runtime's log; the caller removes it when the command ended. */
+  readonly scratch: string
+}
+
+interface ExecProcess {
+  readonly command: readonly string[]
+  readonly environment: Readonly<Record<string, string>>
+  /** `null`: the container's own. */
+  readonly workingDir: string | null
+  readonly tty: boolean
+  /** Value of `TERM`, only with a terminal. */
+  readonly term?: string
+}
+
+/** A further process, as `pak exec` starts it: confined exactly like the first one. Pure. */
+export function execProcess(input: ProcessInput, exec: ExecProcess): OciProcess {
+  if (exec.command.length === 0)
+    throw new PakError('usage', `run in \`${input.name}\`: no command given`)
+  const frame = processFrame(input)
+  return {
+    ...frame,
+    terminal: exec.tty,
+    cwd: exec.workingDir ?? frame.cwd,
+    args: exec.command,
+    env: entries({
+      ...environmentOf(input),
+      ...(exec.tty ? { TERM: exec.term ?? 'xterm' } : {}),
+      ...exec.environment,
+    }),
+  }
+}
+
+interface ExecOf {
+  readonly path: string
+  readonly root: string
+  readonly id: string
+  readonly process: OciProcess
+  readonly scratch: string
+  readonly env: Readonly<Record<string, string>>
+}
+
+/**
+ * The process goes through a file of mode 0600: its environment is no business of the host's `ps`. The
+ * runtime's own errors go to a log beside it: they alone tell a command that could not be started from
+ * one that ran and ended with the same status, see `execExitCode`.
+ */
+export async function execInvocation(kernel: Kernel, exec: ExecOf): Promise<RuntimeInvocation> {
+  await kernel.makeFolder(exec.scratch, 0o700)
+  const file = posix.join(exec.scratch, 'process.json')
+  await kernel.replaceFile(file, JSON.stringify(exec.process))
+  const log = ['--log', posix.join(exec.scratch, 'log'), '--log-format', 'json']
+  return {
+    file: exec.path,
+    args: ['--root', exec.root, ...log, 'exec', '--process', file, exec.id],
+    env: exec.env,
+    scratch: exec.scratch,
+  }
+}
+
+/**
+ * The exit status of `pak exec`: the command's own, 128+n by signal; 127 not found, 126 cannot be
+ * executed, 125 when the runtime itself failed, whatever status the runtime then used (crun 255 or 1,
+ * runc 1 or 255). `log` is the text of `<scratch>/log`, empty or `null` when there is none.
+ */
+export function execExitCode(ended: {
+  readonly exitCode: number | null
+  /** Number of the signal that ended the runtime itself. */
+  readonly signal: number | null
+  readonly log: string | null
+}): number {
+  if (ended.log !== null && /"level":\s*"(error|fatal)"/.test(ended.log))
+    return failureStatus(ended.log)
+  if (ended.exitCode !== null) return ended.exitCode
+  return 128 + (ended.signal ?? 0)
+}

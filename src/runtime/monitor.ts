@@ -1,0 +1,133 @@
+import { posix } from 'node:path'
+import { PakError } from '../errors.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import { commandFailure } from './failure.ts'
+import { findTool, type OciRuntime } from './oci.ts'
+
+interface CreateRequest {
+  readonly runtime: Pick<OciRuntime, 'path' | 'root'>
+  readonly id: string
+  /** For messages only. */
+  readonly name: string
+  /** Folder with `config.json`; gets `pid`, `conmon.pid`, `ctl`, `oom`. */
+  readonly bundle: string
+  /** A file, appended to in CRI's format (`k8s-file`). */
+  readonly logPath: string
+  /** Gets a file named by the id with the exit code, when the container ends. */
+  readonly exitDir: string
+  readonly signal?: AbortSignal
+  /** Default 60 000. */
+  readonly timeoutMs?: number
+}
+
+const TIMEOUT_MS = 60_000
+const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+
+/**
+ * `create` of an OCI container with conmon as its parent, which holds its stdio (stdin is /dev/null),
+ * writes its log and its exit code, and outlives pak. The container waits for `start`. PakError
+ * `command_not_found`, `command_not_executable`, `runtime`, `timeout`; then nothing of it is left.
+ */
+export async function createContainer(
+  kernel: Kernel,
+  request: CreateRequest,
+): Promise<{ readonly pid: number; readonly monitorPid: number | null }> {
+  const conmon = await findTool(kernel, 'conmon')
+  const operation = `create \`${request.name}\``
+  try {
+    const { piped, exitCode } = await kernel.run(conmon, conmonArguments(request), {
+      // conmon writes its `oom` file into its working folder.
+      cwd: request.bundle,
+      env: { PATH, LANG: 'C', LC_ALL: 'C' },
+      syncPipeVariable: '_OCI_SYNCPIPE',
+      timeoutMs: request.timeoutMs ?? TIMEOUT_MS,
+      ...(request.signal === undefined ? {} : { signal: request.signal }),
+    })
+    const { data, message } = parseSync(piped)
+    if (data !== null && data > 1)
+      return { pid: data, monitorPid: await monitorPid(kernel, request) }
+    throw commandFailure(message || `the monitor ended with status ${exitCode}`, operation)
+  } catch (error) {
+    await discard(kernel, request)
+    throw error
+  }
+}
+
+/** The true exit code, 128+n by signal; `null` while the monitor has not written it. */
+export async function readExitCode(
+  kernel: Kernel,
+  { exitDir, id }: { readonly exitDir: string; readonly id: string; readonly bundle?: string },
+): Promise<number | null> {
+  const text = await kernel.readText(posix.join(exitDir, id))
+  return text !== null && /^-?\d{1,3}$/.test(text.trim()) ? Number(text) : null
+}
+
+/**
+ * Whether the monitor has seen the container's cgroup run out of memory. A hint, not a verdict: on v1 it
+ * is also written when the project's limit was hit and a neighbour was killed; on v2 conmon before 2.1.8
+ * stops looking after the first harmless event. `CgroupHost.oomKills` counts what the kernel really killed.
+ */
+export async function sawOom(kernel: Kernel, bundle: string): Promise<boolean> {
+  return kernel.exists(posix.join(bundle, 'oom'))
+}
+
+/** Tell the monitor to close and reopen its log: rename the file, then call this. Message 2 of its `ctl` fifo. */
+export async function reopenLog(kernel: Kernel, bundle: string): Promise<void> {
+  // To open a fifo that nobody reads any more waits for ever: a program can be ended, an open cannot.
+  const fifo = posix.join(bundle, 'ctl')
+  await kernel.run('tee', ['-a', fifo], { input: '2 0 0\n', timeoutMs: 2000 })
+}
+
+function conmonArguments({ runtime, id, name, bundle, logPath, exitDir }: CreateRequest): string[] {
+  return [
+    ['--api-version', '1'],
+    ['--cid', id],
+    ['--cuuid', id],
+    ['--name', name],
+    ['--runtime', runtime.path],
+    ['--runtime-arg', `--root=${runtime.root}`],
+    ['--bundle', bundle],
+    ['--container-pidfile', posix.join(bundle, 'pid')],
+    ['--conmon-pidfile', posix.join(bundle, 'conmon.pid')],
+    ['--persist-dir', bundle],
+    ['--exit-dir', exitDir],
+    ['--log-path', `k8s-file:${logPath}`],
+    ['--log-level', 'error'],
+    // The attach socket stays in the bundle, instead of a link in a folder of another program's.
+    ['--full-attach'],
+    // One fsync per container at its end is what fifty containers on one disk wait for.
+    ['--no-sync-log'],
+  ].flat()
+}
+
+/** The first line of conmon's sync pipe: `{"data": pid}`, or -1 with what the runtime said. */
+function parseSync(text: string): { readonly data: number | null; readonly message: string } {
+  const line = text.split('\n')[0] ?? ''
+  try {
+    const parsed: unknown = JSON.parse(line)
+    if (parsed === null || typeof parsed !== 'object') return { data: null, message: line }
+    const { data, message } = parsed as { readonly data?: unknown; readonly message?: unknown }
+    return {
+      data: typeof data === 'number' ? data : null,
+      message: typeof message === 'string' ? message : '',
+    }
+  } catch {
+    return { data: null, message: line }
+  }
+}
+
+async function monitorPid(kernel: Kernel, { bundle }: CreateRequest): Promise<number | null> {
+  const pid = Number(await kernel.readText(posix.join(bundle, 'conmon.pid')))
+  return Number.isSafeInteger(pid) && pid > 1 ? pid : null
+}
+
+/** A create that failed or was given up: no half-made container stays with the runtime. */
+async function discard(kernel: Kernel, { runtime, id }: CreateRequest): Promise<void> {
+  const args = ['--root', runtime.root, 'delete', '--force', id]
+  try {
+    await kernel.run(runtime.path, args, { env: { PATH, LANG: 'C' } })
+  } catch (error) {
+    // The first failure is the one to tell; a runtime that hangs now has hung before.
+    if (!(error instanceof PakError)) throw error
+  }
+}

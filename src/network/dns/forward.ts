@@ -29,8 +29,14 @@ export interface ForwardRequest {
 
 export type Forwarder = (query: Query, request: ForwardRequest) => Promise<Buffer>
 
+export interface ForwarderOptions {
+  readonly port?: number
+  /** How long one server is waited for. */
+  readonly attemptMs?: number
+}
+
 /** Asks one server after the other; SERVFAIL when none answers in time or too much is under way. */
-export function forwarder({ port = 53 }: { readonly port?: number } = {}): Forwarder {
+export function forwarder({ port = 53, attemptMs = ATTEMPT_MS }: ForwarderOptions = {}): Forwarder {
   const bySource = new Map<string, number>()
   let total = 0
   return async (query, request) => {
@@ -40,7 +46,7 @@ export function forwarder({ port = 53 }: { readonly port?: number } = {}): Forwa
     total++
     bySource.set(source, own + 1)
     try {
-      return await askInTurn(query, request, port)
+      return await askInTurn(query, request, { port, attemptMs })
     } finally {
       total--
       const left = (bySource.get(source) ?? 1) - 1
@@ -50,14 +56,18 @@ export function forwarder({ port = 53 }: { readonly port?: number } = {}): Forwa
   }
 }
 
-async function askInTurn(query: Query, request: ForwardRequest, port: number): Promise<Buffer> {
+async function askInTurn(
+  query: Query,
+  request: ForwardRequest,
+  { port, attemptMs }: Required<ForwarderOptions>,
+): Promise<Buffer> {
   const ask = request.transport === 'udp' ? askUdp : askTcp
   for (const server of request.servers.slice(0, MAX_SERVERS)) {
     if (request.signal.aborted) break
     // An id and a port of its own for each attempt: an answer cannot be guessed from outside.
     const asked = Buffer.from(query.bytes)
     asked.writeUInt16BE(randomInt(65_536), 0)
-    using attempt = bounded(request.signal, ATTEMPT_MS)
+    using attempt = bounded(request.signal, attemptMs)
     const { signal } = attempt
     const found = await ask({ server, port, asked, questionEnd: query.questionEnd, signal })
     if (found === null) continue

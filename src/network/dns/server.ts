@@ -1,5 +1,5 @@
 import * as dgram from 'node:dgram'
-import { once } from 'node:events'
+import { once, setMaxListeners } from 'node:events'
 import * as net from 'node:net'
 import { answer } from './answer.ts'
 import { type Forwarder, forwarder } from './forward.ts'
@@ -46,6 +46,8 @@ export function serveNames(
 ): void {
   const respond = responder(service)
   const onError = service.onError ?? (() => {})
+  // Each query that is forwarded listens while it is under way; the forwarder bounds them.
+  setMaxListeners(0, service.signal)
   udp.on('error', onError)
   tcp.on('error', onError)
   udp.on('message', async (bytes, { address, port }) => {

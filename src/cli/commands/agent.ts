@@ -1,0 +1,22 @@
+import type { AgentStatus } from '../../agent/wire.ts'
+import type { Invocation } from '../grammar.ts'
+import { openAgent, runningAgent } from '../session.ts'
+
+/** `agent status`; null when none runs. */
+export async function status({ globals }: Invocation): Promise<AgentStatus | null> {
+  const agent = await runningAgent(globals)
+  return agent === null ? null : agent.status()
+}
+
+/** `agent start`: one that runs already is fine. */
+export async function start({ globals, interrupts }: Invocation): Promise<AgentStatus> {
+  return (await openAgent(globals, interrupts.signal)).status()
+}
+
+/** `agent stop`: the containers run on. False when none ran. */
+export async function stop({ globals }: Invocation): Promise<boolean> {
+  const agent = await runningAgent(globals)
+  if (agent === null) return false
+  await agent.stop()
+  return true
+}

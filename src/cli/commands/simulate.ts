@@ -1,0 +1,28 @@
+import type { UpOptions } from '../../agent/wire.ts'
+import { apply } from '../../executor/apply.ts'
+import type { Executor } from '../../executor/executor.ts'
+import { memoryExecutor } from '../../executor/memory/memory.ts'
+import type { DesiredState } from '../../model/desired.ts'
+import type { Plan } from '../../model/plan.ts'
+import { plan } from '../../plan/plan.ts'
+
+/** Plan and apply on an empty host in memory: needs no root and touches nothing. */
+export async function simulate(desired: DesiredState, options: UpOptions, signal: AbortSignal) {
+  const host = memoryExecutor()
+  const first = await planOn(host, desired, options)
+  const applied = await apply(first, host, { signal, concurrency: 8, onEvent: () => {} })
+  const failure = applied.failed[0]
+  if (failure !== undefined) throw failure.error
+  const second = await planOn(host, desired, options)
+  const simulated = { done: applied.done.length, left: second.steps.length }
+  return { plan: first, problems: [], simulated }
+}
+
+async function planOn(host: Executor, desired: DesiredState, options: UpOptions): Promise<Plan> {
+  const images = desired.services.flatMap(({ container: { source } }) =>
+    source.kind === 'image' ? [source.reference] : [],
+  )
+  const observed = await host.inspect({ project: desired.project, images })
+  const now = new Date().toISOString()
+  return plan(desired, observed, { ...options, removeVolumes: false, cause: 'user', now })
+}

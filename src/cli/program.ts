@@ -1,0 +1,145 @@
+import { Command, CommanderError, Option } from 'commander'
+import { PakError } from '../errors.ts'
+import { flagsOf } from './flags.ts'
+import { globalsOf } from './globals.ts'
+import { type CommandSpec, GLOBAL_OPTIONS, type OptionSpec } from './grammar.ts'
+import { processInterrupts } from './interrupts.ts'
+import { COMMANDS } from './table.ts'
+import { processTerminal, type Terminal } from './terminal.ts'
+import { printError } from './views/error.ts'
+
+type Values = Record<string, unknown>
+
+interface Chosen {
+  readonly spec: CommandSpec
+  readonly words: readonly string[]
+  readonly values: Values
+}
+
+/** Runs one command line; resolves to the exit status and never rejects. */
+export async function runCommandLine(args: readonly string[]): Promise<number> {
+  const environment = process.env
+  let chosen: Chosen | null = null
+  let terminal: Terminal | null = null
+  try {
+    chosen = parse(args)
+    if (chosen === null) return 0
+    const flags = flagsOf(chosen.values)
+    terminal = processTerminal({ environment, ansi: flags.text('ansi') })
+    const globals = globalsOf(flags, { cwd: process.cwd(), environment })
+    const interrupts = processInterrupts()
+    const { run } = chosen.spec
+    if (run === undefined) throw new Error(`command ${chosen.spec.name} has no code`)
+    return await run({ words: chosen.words, flags, globals, terminal, interrupts })
+  } catch (error) {
+    terminal ??= processTerminal({ environment, ansi: null })
+    const exitStatus = printError(error, terminal)
+    return ownExitStatus(chosen?.spec ?? null, args, exitStatus)
+  }
+}
+
+/** The command that was meant, or null when commander has answered by itself (help, version). */
+export function parse(args: readonly string[]): Chosen | null {
+  let chosen: Chosen | null = null
+  const program = buildProgram((found) => {
+    chosen = found
+  })
+  if (args.length === 0) {
+    program.outputHelp()
+    return null
+  }
+  try {
+    program.parse([...args], { from: 'user' })
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    if (error.exitCode === 0) return null
+    throw usageError(error, args)
+  }
+  return chosen
+}
+
+/** The whole grammar as commander has it; also what completion walks. */
+export function buildProgram(onChosen: (chosen: Chosen) => void): Command {
+  const program = new Command('pak')
+    .description('Containers on this machine, as pak.yaml says.')
+    .usage('[options] <command>')
+    .enablePositionalOptions()
+    .configureHelp({ sortSubcommands: false, showGlobalOptions: false, subcommandTerm: term })
+    .configureOutput({ outputError: () => {}, writeErr: () => {} })
+    .exitOverride()
+    .addHelpText('beforeAll', '')
+    .helpCommand('help [command]', 'show the help of a command')
+  program.option('-V, --version', 'print the version')
+  addGlobals(program, [])
+  for (const spec of COMMANDS) addCommand(program, spec, onChosen)
+  return program
+}
+
+function addCommand(parent: Command, spec: CommandSpec, onChosen: (chosen: Chosen) => void): void {
+  const command = parent.command(spec.name, { hidden: spec.hidden === true })
+  command.summary(spec.summary).description(exampleText(spec))
+  for (const option of spec.options ?? []) command.addOption(asOption(option))
+  addGlobals(command, spec.options ?? [])
+  if (spec.notes !== undefined) command.addHelpText('after', `\n${spec.notes}`)
+  if (spec.words !== undefined) command.arguments(spec.words)
+  if (spec.passThrough === true) command.passThroughOptions()
+  for (const child of spec.commands ?? []) addCommand(command, child, onChosen)
+  if ((spec.commands ?? []).length > 0) command.enablePositionalOptions()
+  if (spec.run === undefined) return
+  command.action(() => onChosen({ spec, words: command.args, values: mergedValues(command) }))
+}
+
+const exampleText = (spec: CommandSpec): string =>
+  ['Examples:', ...spec.examples.map((line) => `  ${line}`), '', `${spec.summary}.`].join('\n')
+
+const term = (command: Command): string => command.name()
+
+function asOption(spec: OptionSpec): Option {
+  const option = new Option(spec.flags, spec.summary)
+  if (spec.choices !== undefined) option.choices([...spec.choices])
+  if (spec.repeats === true) option.argParser(collect)
+  return option
+}
+
+const collect = (value: string, before: unknown): readonly string[] =>
+  Array.isArray(before) ? [...before, value] : [value]
+
+/** A command's own short or long option wins: `logs -f` follows. */
+function addGlobals(command: Command, own: readonly OptionSpec[]): void {
+  const taken = new Set(own.flatMap((option) => option.flags.match(/-{1,2}[\w-]+/g) ?? []))
+  for (const spec of GLOBAL_OPTIONS) {
+    const kept = spec.flags.split(', ').filter((flag) => !taken.has(flag.split(' ')[0] ?? ''))
+    if (kept.length === 0) continue
+    command.addOption(
+      asOption({ ...spec, flags: kept.join(', ') }).helpGroup('Options of every command:'),
+    )
+  }
+}
+
+/** The nearest word counts: an option after the command wins over the same one before it. */
+function mergedValues(command: Command): Values {
+  const before = command.parent === null ? {} : mergedValues(command.parent)
+  return { ...before, ...command.opts<Values>() }
+}
+
+function usageError(error: CommanderError, args: readonly string[]): PakError {
+  const [first = '', ...rest] = error.message.replace(/^error: /, '').split('\n')
+  const suggestion = /Did you mean (.+?)\?/.exec(rest.join(' '))?.[1]
+  const word = args.find((arg) => !arg.startsWith('-')) ?? ''
+  return new PakError('usage', first.replaceAll("'", '`').replace(/\.$/, ''), {
+    hint:
+      suggestion === undefined
+        ? `pak ${COMMANDS.some(({ name }) => name === word) ? `${word} ` : ''}--help shows how`
+        : `did you mean \`${suggestion.replace(/^one of /, '')}\`?`,
+  })
+}
+
+function ownExitStatus(
+  spec: CommandSpec | null,
+  args: readonly string[],
+  exitStatus: number,
+): number {
+  const named = spec ?? COMMANDS.find(({ name }) => args.includes(name)) ?? null
+  const own = named?.ownExitStatus
+  return own === undefined || exitStatus === 126 || exitStatus === 127 ? exitStatus : own
+}

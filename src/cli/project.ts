@@ -1,0 +1,96 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+import { PakError } from '../errors.ts'
+import type { LoadedProject } from '../manifest/load.ts'
+import type { Globals } from './globals.ts'
+
+const DEFAULT_FILES = ['pak.yaml', 'pak.yml', 'compose.yaml', 'compose.yml', 'docker-compose.yml']
+
+/** The manifest, loaded and checked. The services named on the command line switch their profiles on. */
+export async function loadProject(
+  globals: Globals,
+  services: readonly string[] = [],
+): Promise<LoadedProject> {
+  const { loadManifest } = await import('../manifest/load.ts')
+  return loadManifest(loadRequest(globals, services))
+}
+
+/**
+ * Only the project's name, for commands that ask the agent: these must work, and fast, when the manifest
+ * has an error somewhere. A name that needs more than a look at the file is loaded in full.
+ */
+export async function projectName(globals: Globals): Promise<string> {
+  if (globals.projectName !== null) return checkedName(globals.projectName)
+  const found = await firstFile(globals)
+  if (found === null) return (await loadProject(globals)).desired.project
+  const line = /^name[ \t]*:[ \t]*(.*)$/m.exec(found.text)
+  if (line === null) {
+    const folder = folderName(dirname(found.path))
+    const simple = !/^\s*["']?(name|include|extends)["']?\s*:/m.test(found.text)
+    if (folder !== null && simple) return folder
+  }
+  const plain = /^(["']?)([a-z0-9][a-z0-9_-]{0,62})\1[ \t]*(#.*)?$/.exec(line?.[1] ?? '')
+  return plain?.[2] ?? (await loadProject(globals)).desired.project
+}
+
+/** It becomes part of a path and of a URL. */
+function checkedName(name: string): string {
+  if (/^[a-z0-9][a-z0-9_-]{0,62}$/.test(name)) return name
+  throw new PakError('usage', `project name \`${name.replace(/\p{Cc}/gu, '?')}\`: not a name`, {
+    hint: 'lower-case letters, digits, `_` and `-`, at most 63, the first a letter or digit',
+  })
+}
+
+export function loadRequest(globals: Globals, services: readonly string[] = []) {
+  return {
+    files: globals.files,
+    cwd: globals.cwd,
+    projectName: globals.projectName,
+    profiles: globals.profiles,
+    envFiles: globals.envFiles,
+    environment: globals.environment,
+    services,
+  }
+}
+
+interface FoundFile {
+  readonly path: string
+  readonly text: string
+}
+
+/** The one file that decides the name; null where several could. */
+async function firstFile(globals: Globals): Promise<FoundFile | null> {
+  const [named] = globals.files
+  if (globals.files.length > 1 || globals.envFiles.length > 0) return null
+  const found =
+    named === undefined ? await nearestFile(globals.cwd) : await read(resolve(globals.cwd, named))
+  if (found === null) return null
+  const folder = dirname(found.path)
+  const variables = await read(join(folder, '.env'))
+  if (variables?.text.includes('PAK_PROJECT_NAME') === true) return null
+  const names = await readdir(folder).catch(() => [])
+  return names.some((name) => /\.override\.ya?ml$/.test(name)) ? null : found
+}
+
+async function nearestFile(cwd: string): Promise<FoundFile | null> {
+  for (let folder = cwd; ; folder = dirname(folder)) {
+    for (const name of DEFAULT_FILES) {
+      const found = await read(join(folder, name))
+      if (found !== null) return found
+    }
+    if (dirname(folder) === folder) return null
+  }
+}
+
+async function read(path: string): Promise<FoundFile | null> {
+  try {
+    return { path, text: await readFile(path, 'utf8') }
+  } catch {
+    return null
+  }
+}
+
+const folderName = (folder: string): string | null => {
+  const name = basename(folder)
+  return /^[a-z0-9][a-z0-9_-]{0,62}$/.test(name) ? name : null
+}

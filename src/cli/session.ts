@@ -1,0 +1,51 @@
+import { existsSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { AgentClient } from '../agent/client.ts'
+import type { Roots } from '../agent/parts.ts'
+import { PakError } from '../errors.ts'
+import type { Globals } from './globals.ts'
+
+/** The agent of these roots, started when it does not run. */
+export async function openAgent(globals: Globals, signal?: AbortSignal): Promise<AgentClient> {
+  onlyThisMachine(globals)
+  const { ensureAgent } = await import('../agent/launch.ts')
+  return ensureAgent(rootsOf(globals), signal)
+}
+
+/**
+ * The agent for a command that only looks: null when none runs and there is no project that it could
+ * know of, so that looking at an empty machine starts nothing.
+ */
+export async function peekAgent(
+  globals: Globals,
+  signal?: AbortSignal,
+): Promise<AgentClient | null> {
+  onlyThisMachine(globals)
+  if (!existsSync(join(globals.runRoot, 'pak.sock')) && !(await hasProjects(globals.root)))
+    return null
+  return openAgent(globals, signal)
+}
+
+/** Only an agent that runs; null when none does. */
+export async function runningAgent(globals: Globals): Promise<AgentClient | null> {
+  const { connectAgent } = await import('../agent/launch.ts')
+  return connectAgent(rootsOf(globals))
+}
+
+export const rootsOf = ({ root, runRoot, runtime }: Globals): Roots => ({ root, runRoot, runtime })
+
+async function hasProjects(root: string): Promise<boolean> {
+  try {
+    return (await readdir(join(root, 'projects'))).length > 0
+  } catch {
+    return false
+  }
+}
+
+function onlyThisMachine({ executor }: Globals): void {
+  if (executor === 'linux') return
+  throw new PakError('usage', `executor \`${executor}\`: not in this version`, {
+    hint: 'the memory executor is for pak plan --simulate',
+  })
+}

@@ -1,0 +1,212 @@
+import { bind, type CommandSpec, FORMAT, type OptionSpec } from './grammar.ts'
+
+const NAMES_ONLY: OptionSpec = { flags: '-q, --quiet', summary: 'names only' }
+const SINCE: OptionSpec = {
+  flags: '--since <time>',
+  summary: '10m, RFC 3339, or seconds since 1970',
+}
+const UNTIL: OptionSpec = { flags: '--until <time>', summary: 'the same; up to then' }
+const json = async () => (await import('./views/look.ts')).printJson
+
+export const PS: CommandSpec = {
+  name: 'ps',
+  summary: "List the project's containers",
+  words: '[services...]',
+  completes: 'services',
+  examples: [
+    'pak ps                        what runs',
+    'pak ps -a                     what has ended, too, and how',
+    'pak ps --filter state=stopped',
+    'pak ps -a --format json',
+  ],
+  options: [
+    { flags: '-a, --all', summary: 'in every state' },
+    NAMES_ONLY,
+    {
+      flags: '--filter <key=value>',
+      summary: 'service, name, state or health; all must fit',
+      repeats: true,
+    },
+    FORMAT,
+  ],
+  run: bind(
+    async () => (await import('./commands/ps.ts')).ps,
+    async () => (await import('./views/ps.ts')).printContainers,
+  ),
+}
+
+export const LOGS: CommandSpec = {
+  name: 'logs',
+  summary: 'Show what containers have written',
+  words: '[services...]',
+  completes: 'services',
+  examples: [
+    'pak logs -f                 everything, and what comes',
+    'pak logs -n 100 web db      the last 100 lines of each',
+    'pak logs --since 10m -t     of the last ten minutes, with times',
+  ],
+  options: [
+    { flags: '-f, --follow', summary: 'go on, also when containers are recreated or new' },
+    { flags: '-n, --tail <lines>', summary: 'the last lines of each container, or all' },
+    { flags: '-t, --timestamps', summary: 'the time before each line' },
+    SINCE,
+    UNTIL,
+    { flags: '--no-log-prefix', summary: 'lines without the name of their container' },
+    { flags: '--no-color', summary: 'names in one colour' },
+  ],
+  notes:
+    'In a pipe the bytes are as the container wrote them. On a terminal, sequences that do more than\n' +
+    'colour are left out. -f after logs follows; name the manifest with --file, or before: pak -f FILE logs.',
+  run: bind(
+    async () => (await import('./commands/logs.ts')).logs,
+    async () => (await import('./views/logs.ts')).printLogs,
+  ),
+}
+
+export const EXEC: CommandSpec = {
+  name: 'exec',
+  summary: 'Run a command in a running container',
+  words: '<service> <command...>',
+  completes: 'service',
+  passThrough: true,
+  ownExitStatus: 125,
+  examples: [
+    'pak exec web sh                     a shell, on a terminal with one',
+    'pak exec -T db dump > dump.sql      no terminal: bytes as they are',
+    'pak exec --index 2 -u nobody web id',
+  ],
+  options: [
+    { flags: '-i, --interactive', summary: 'keep standard input; it always is' },
+    { flags: '-t, --tty', summary: 'with a terminal; it is when pak has one' },
+    { flags: '-T, --no-tty', summary: 'without a terminal' },
+    {
+      flags: '-e, --env <name=value>',
+      summary: 'a variable; NAME alone hands on yours',
+      repeats: true,
+    },
+    { flags: '-u, --user <user>', summary: 'name or number, with :group' },
+    { flags: '-w, --workdir <folder>', summary: 'working folder' },
+    { flags: '--index <n>', summary: 'which replica (default 1)' },
+  ],
+  notes:
+    "The exit status is the command's; 125: pak itself, 126: it cannot be executed, 127: not found,\n" +
+    '128+n: ended by signal n.',
+  run: async (invocation) => (await import('./commands/exec.ts')).exec(invocation),
+}
+
+export const INSPECT: CommandSpec = {
+  name: 'inspect',
+  summary: 'Show all that pak knows of the project, as JSON',
+  words: '[services...]',
+  completes: 'services',
+  examples: ['pak inspect', 'pak inspect web'],
+  run: bind(async () => (await import('./commands/look.ts')).inspect, json),
+}
+
+export const EVENTS: CommandSpec = {
+  name: 'events',
+  summary: 'Show what happens to the project, and why',
+  examples: [
+    'pak events                  from now on',
+    'pak events --since 1h       of the last hour',
+    'pak events --follow --since 1h --format json',
+  ],
+  options: [
+    { flags: '--follow', summary: 'go on; so it is without --since and --until' },
+    SINCE,
+    UNTIL,
+    { flags: '--all-projects', summary: 'of every project of this root' },
+    FORMAT,
+  ],
+  run: bind(
+    async () => (await import('./commands/look.ts')).events,
+    async () => (await import('./views/look.ts')).printEvents,
+  ),
+}
+
+const images = async () => (await import('./views/lists.ts')).printImages
+const names = async () => (await import('./views/lists.ts')).printNames
+
+export const IMAGE: CommandSpec = {
+  name: 'image',
+  summary: 'Load, import, list and remove images',
+  examples: ['pak image load -i app.tar', 'pak image ls', 'pak image rm app:1'],
+  commands: [
+    {
+      name: 'load',
+      summary: 'Load an OCI layout (folder or tar) or a docker-archive',
+      examples: ['pak image load -i app.tar', 'zcat app.tar.gz | pak image load'],
+      options: [{ flags: '-i, --input <file>', summary: 'instead of standard input' }, FORMAT],
+      run: bind(async () => (await import('./commands/image.ts')).load, images),
+    },
+    {
+      name: 'import',
+      summary: 'Make an image of one layer from a tar of a root file system',
+      words: '<file> <reference>',
+      completes: 'files',
+      examples: [
+        'pak image import root.tar base:1',
+        'tar -C root -c . | pak image import - base:1',
+      ],
+      options: [FORMAT],
+      run: bind(async () => (await import('./commands/image.ts')).importRoot, images),
+    },
+    {
+      name: 'ls',
+      summary: 'List the local images',
+      examples: ['pak image ls', 'pak image ls --format json'],
+      options: [NAMES_ONLY, FORMAT],
+      run: bind(async () => (await import('./commands/image.ts')).list, images),
+    },
+    {
+      name: 'rm',
+      summary: 'Remove images that no container uses',
+      words: '<references...>',
+      examples: ['pak image rm app:1'],
+      run: bind(async () => (await import('./commands/image.ts')).remove, names),
+    },
+  ],
+}
+
+export const VOLUME: CommandSpec = {
+  name: 'volume',
+  summary: 'List and remove volumes',
+  examples: ['pak volume ls', 'pak volume rm data'],
+  commands: [
+    {
+      name: 'ls',
+      summary: 'List the volumes of every project of this root',
+      examples: ['pak volume ls', 'pak volume ls --format json'],
+      options: [NAMES_ONLY, FORMAT],
+      run: bind(
+        async () => (await import('./commands/look.ts')).volumes,
+        async () => (await import('./views/lists.ts')).printVolumes,
+      ),
+    },
+    {
+      name: 'rm',
+      summary: "Remove the project's volumes and their data",
+      words: '<volumes...>',
+      examples: ['pak volume rm data'],
+      run: bind(async () => (await import('./commands/volume.ts')).remove, names),
+    },
+  ],
+}
+
+export const NETWORK: CommandSpec = {
+  name: 'network',
+  summary: 'List networks',
+  examples: ['pak network ls'],
+  commands: [
+    {
+      name: 'ls',
+      summary: 'List the networks of every project of this root',
+      examples: ['pak network ls', 'pak network ls --format json'],
+      options: [NAMES_ONLY, FORMAT],
+      run: bind(
+        async () => (await import('./commands/look.ts')).networks,
+        async () => (await import('./views/lists.ts')).printNetworks,
+      ),
+    },
+  ],
+}

@@ -1,0 +1,33 @@
+import type { CommandSpec } from './grammar.ts'
+import { AGENT, COMPLETE, COMPLETION, DOCTOR, SCHEMA, VERSION } from './table-host.ts'
+import { EVENTS, EXEC, IMAGE, INSPECT, LOGS, NETWORK, PS, VOLUME } from './table-look.ts'
+import { CONFIG, VALIDATE } from './table-manifest.ts'
+import { DOWN, KILL, PLAN, RESTART, RM, START, STOP, UP } from './table-run.ts'
+
+/** Every command, in the order in which the help lists them. */
+export const COMMANDS: readonly CommandSpec[] = [
+  UP,
+  DOWN,
+  PLAN,
+  PS,
+  LOGS,
+  EXEC,
+  START,
+  STOP,
+  RESTART,
+  KILL,
+  RM,
+  INSPECT,
+  EVENTS,
+  CONFIG,
+  VALIDATE,
+  IMAGE,
+  VOLUME,
+  NETWORK,
+  DOCTOR,
+  AGENT,
+  COMPLETION,
+  SCHEMA,
+  VERSION,
+  COMPLETE,
+]

@@ -1,0 +1,76 @@
+import type { Plan } from '../../model/plan.ts'
+import type { Terminal } from '../terminal.ts'
+import { outline } from './outline.ts'
+import type { Painter } from './progress.ts'
+
+/** Errors only. */
+export const quietPainter: Painter = {
+  note() {},
+  warning() {},
+  plan() {},
+  event() {},
+  async close() {},
+}
+
+/** The items themselves are printed as they come; there is nothing to paint. */
+export const jsonPainter: Painter = quietPainter
+
+/** A note is worth a line only when what it names takes time. */
+const NOTE_AFTER_MS = 80
+
+/** Lines for logs and pipes: what will be done and why, what went wrong, the end. */
+export function plainPainter(terminal: Terminal): Painter {
+  const started = Date.now()
+  const { dim, yellow } = terminal.errorColors
+  let planned: Plan | null = null
+  let pending: ReturnType<typeof setTimeout> | null = null
+  const settle = () => {
+    if (pending !== null) clearTimeout(pending)
+    pending = null
+  }
+  const warning = (text: string) => terminal.warn(`${yellow('warning:')} ${text}`)
+  return {
+    note(text) {
+      settle()
+      pending = setTimeout(() => terminal.warn(dim(text)), NOTE_AFTER_MS)
+    },
+    warning,
+    plan(plan) {
+      settle()
+      planned = plan
+      plan.warnings.forEach(warning)
+      for (const { title, because } of outline(plan)) terminal.warn(`${title}: ${because}`)
+    },
+    event(event) {
+      settle()
+      if (event.type === 'skipped')
+        terminal.warn(`${yellow('skipped')} ${event.id}: ${event.because}`)
+    },
+    async close(result) {
+      settle()
+      if (result === null || planned === null) return
+      terminal.warn(endText(planned, result.ok, Date.now() - started))
+    },
+  }
+}
+
+/** The last line: what came of it. */
+export function endText(plan: Plan, ok: boolean, milliseconds: number): string {
+  if (plan.steps.length === 0) return `${plan.project}: nothing to do`
+  const parts = summaryParts(plan)
+  const what = parts.length === 0 ? `${plan.steps.length} steps` : parts.join(', ')
+  const time = `${(milliseconds / 1000).toFixed(milliseconds < 10_000 ? 2 : 0)} s`
+  return ok ? `${plan.project}: ${what} in ${time}` : `${plan.project}: not all was done, ${time}`
+}
+
+const WORDS = [
+  ['create', 'created'],
+  ['recreate', 'recreated'],
+  ['update', 'updated'],
+  ['start', 'started'],
+  ['stop', 'stopped'],
+  ['remove', 'removed'],
+] as const
+
+const summaryParts = ({ summary }: Plan): readonly string[] =>
+  WORDS.flatMap(([key, word]) => (summary[key] > 0 ? [`${summary[key]} ${word}`] : []))

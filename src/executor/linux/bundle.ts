@@ -22,7 +22,11 @@ export async function writeBundle(
   const rootfs = host.layout.rootfs(record.id)
   const image = await imageConfig(host, record)
   const [security, user, mounts, namespaces, init] = await Promise.all([
-    securityFragment(record.spec, { kernel: host.kernel, runtime: host.oci.name }),
+    securityFragment(record.spec, {
+      kernel: host.kernel,
+      runtime: host.oci.name,
+      host: host.security,
+    }),
     resolveUser(host.kernel, {
       rootfs,
       user: record.spec.user ?? image?.user ?? null,

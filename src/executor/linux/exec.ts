@@ -21,7 +21,11 @@ export async function execInvocation(
     throw new PakError('conflict', `exec in \`${request.container}\`: it is not running`)
   const [image, security] = await Promise.all([
     imageConfig(host, record),
-    securityFragment(record.spec, { kernel: host.kernel, runtime: host.oci.name }),
+    securityFragment(record.spec, {
+      kernel: host.kernel,
+      runtime: host.oci.name,
+      host: host.security,
+    }),
   ])
   const user = await resolveUser(host.kernel, {
     rootfs: host.layout.rootfs(record.id),
@@ -33,5 +37,5 @@ export async function execInvocation(
     request,
   )
   const scratch = join(host.layout.bundle(record.id), `exec-${host.newId().slice(0, 16)}`)
-  return host.oci.exec(record.id, process, scratch)
+  return host.oci.exec({ id: record.id, pid: run.pid, process, scratch })
 }

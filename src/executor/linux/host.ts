@@ -3,6 +3,7 @@ import type { Kernel } from '../../kernel/kernel.ts'
 import type { Health } from '../../model/status.ts'
 import type { CgroupHost } from '../../runtime/cgroups.ts'
 import type { OciRuntime } from '../../runtime/oci.ts'
+import type { SecurityHost } from '../../security/fragment.ts'
 import type { Layout } from './layout.ts'
 import type { RecordStore } from './records.ts'
 
@@ -14,6 +15,8 @@ export interface LinuxHost {
   readonly oci: OciRuntime
   readonly images: ImageStore
   readonly cgroups: CgroupHost
+  /** What this host lets pak do, read once. */
+  readonly security: SecurityHost
   /** Where pak's DNS listens on this host. */
   readonly dnsPort: number
   readonly now: () => Date

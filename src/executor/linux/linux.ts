@@ -7,6 +7,7 @@ import type { Op, StepOf } from '../../model/plan.ts'
 import type { Health } from '../../model/status.ts'
 import { detectCgroups, enterHostView } from '../../runtime/cgroups.ts'
 import { ociRuntime } from '../../runtime/oci.ts'
+import { securityHost } from '../../security/fragment.ts'
 import type { Executor, RunContext } from '../executor.ts'
 import { execInvocation } from './exec.ts'
 import { handlers } from './handlers.ts'
@@ -53,6 +54,7 @@ export async function linuxHost(options: LinuxOptions): Promise<LinuxHost> {
     records: new RecordStore(kernel, layout),
     oci: await ociRuntime(kernel, { name: options.runtime, root: layout.ociRoot }),
     cgroups: await detectCgroups(kernel),
+    security: await securityHost(kernel, options.runtime),
     images: imageStore(layout.images, kernel),
     dnsPort: options.dnsPort,
     now: () => new Date(),

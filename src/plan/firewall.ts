@@ -2,7 +2,7 @@ import type { Attachment, ContainerSpec, PublishedPort } from '../model/desired.
 import type { ObservedState } from '../model/observed.ts'
 import type { FieldChange, PlannedPublication, Reason } from '../model/plan.ts'
 import type { NetworkWork } from './networks.ts'
-import { compareText, type Unit } from './unit.ts'
+import { compareText, MISSING, type Unit } from './unit.ts'
 
 /** What the firewall shall know of the project after the plan. */
 export interface FirewallWork {
@@ -40,6 +40,7 @@ export function firewallWork(
     ),
   }
   const fields = pictureChanges(before, after)
+  if (observed.record === null && fields.length > 0) return { ...after, because: MISSING }
   if (fields.length > 0) return { ...after, because: { kind: 'changed', fields } }
   // Same names and ports, but other addresses behind them.
   const anew = networks.find(({ remove, create }) => remove !== null && create !== null)

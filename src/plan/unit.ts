@@ -43,7 +43,7 @@ export function wantedOf(
   return {
     container: service.containerName ?? `${at.desired.project}-${service.name}-${replica}`,
     spec: service.container,
-    dependsOn: service.dependsOn,
+    dependsOn: [...service.dependsOn].sort((a, b) => compareText(a.service, b.service)),
     imageDigest: source.kind === 'image' ? (at.observed.images[source.reference] ?? null) : null,
   }
 }

@@ -29,8 +29,8 @@ export async function pakPeer(): Promise<Peer> {
       const psMs = pak('ps')
       const memory = memoryOf(
         ({ comm, commandLine }) =>
-          /^pak (agent|supervisor)/.test(commandLine) ||
-          (comm === 'conmon' && commandLine.includes(sandbox.runRoot)),
+          commandLine.startsWith(`pak agent ${sandbox.root}`) ||
+          (/^(sh|dash|conmon)$/.test(comm) && commandLine.includes(sandbox.runRoot)),
       )
       return { upMs, noopUpMs, planMs, psMs, memory, downMs: pak('down', '-t', '0') }
     },

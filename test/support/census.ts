@@ -58,14 +58,18 @@ function mounts(): string[] {
     .map((line) => `mount ${line}`)
 }
 
+/** Only the living: who reaps what a monitor leaves behind is the machine's first process's business. */
 function processes(): string[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .flatMap((pid) => {
       const command = readOrEmpty(`/proc/${pid}/comm`).trim()
-      const title = readOrEmpty(`/proc/${pid}/cmdline`).split('\0')[0] ?? ''
-      const ours = /^(conmon|crun|runc)$/.test(command) || /^pak (agent|supervisor)/.test(title)
-      return ours ? [`process ${pid} ${title || command}`] : []
+      const words = readOrEmpty(`/proc/${pid}/cmdline`).split('\0').filter(Boolean)
+      const title = words.find((word) => /^pak (agent|supervisor)/.test(word))
+      if (title !== undefined) return [`process ${pid} ${title}`]
+      return words.length > 0 && /^(conmon|crun|runc)$/.test(command)
+        ? [`process ${pid} ${command}`]
+        : []
     })
 }
 

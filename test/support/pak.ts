@@ -89,9 +89,9 @@ async function dispose(
     if (down.exitCode !== 0) problems.push(`down ${project}: ${down.stderr.trim()}`)
   }
   if ((await namesIn(runRoot)).includes('pak.sock')) await run(['agent', 'stop'])
-  await eventually('the agent ends', async () => (await processesOf(runRoot)).length === 0).catch(
+  await eventually('the agent ends', async () => (await processesOf(base)).length === 0).catch(
     async () => {
-      const left = await processesOf(runRoot)
+      const left = await processesOf(base)
       problems.push(`processes left: ${left.join(', ')}`)
       for (const pid of left) process.kill(pid, 'SIGKILL')
     },
@@ -103,13 +103,13 @@ async function dispose(
 const namesIn = async (folder: string): Promise<readonly string[]> =>
   fs.readdir(folder).catch(() => [])
 
-/** Agents and supervisors whose command line names this run root, and nobody else. */
-async function processesOf(runRoot: string): Promise<readonly number[]> {
+/** Whoever's command line names a path of this sandbox: its agent, supervisor and monitors. */
+async function processesOf(base: string): Promise<readonly number[]> {
   const pids = (await fs.readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number)
   const lines = await Promise.all(
     pids.map((pid) => fs.readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')),
   )
-  return pids.filter((pid, index) => pid !== process.pid && lines[index]?.includes(runRoot))
+  return pids.filter((pid, index) => pid !== process.pid && lines[index]?.includes(base))
 }
 
 function toTheEnd(

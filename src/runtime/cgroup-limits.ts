@@ -2,40 +2,64 @@ import { PakError } from '../errors.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Limits } from '../model/limits.ts'
 import { type CgroupMounts, pathIn } from './cgroup-mounts.ts'
-import { cpuQuota, sharesOfWeight } from './resources.ts'
-
-interface Target {
-  readonly mounts: CgroupMounts
-  readonly path: string
-  readonly limits: Limits
-}
-
-/** One file to write. */
-interface Setting {
-  readonly controller: string
-  readonly file: string
-  readonly value: string
-}
+import {
+  DEFAULT_PERIOD,
+  DEFAULT_WEIGHT,
+  type LimitTarget,
+  limitSettings,
+  parentCpus,
+  type Setting,
+} from './cgroup-settings.ts'
+import { sharesOfWeight } from './resources.ts'
 
 /** Above this v1 reports "no limit": LONG_MAX rounded down to a page. */
 const V1_UNLIMITED = 2 ** 62
-const DEFAULT_WEIGHT = 100
-const DEFAULT_PERIOD = 100_000
 
 /**
  * Makes a cgroup's limits exactly these. Written straight into the kernel's files: the OCI runtimes'
  * `update` cannot take a limit off again, and each wants its own order. PakError `host` tells what the
  * kernel refused, for example less memory than cannot be reclaimed.
  */
-export async function writeLimits(kernel: Kernel, target: Target): Promise<void> {
-  const settings =
-    target.mounts.version === 2 ? unifiedSettings(target) : await v1Settings(kernel, target)
-  for (const { controller, file, value } of settings) {
-    if (!target.mounts.controllers.has(controller)) continue
-    const path = pathIn(target.mounts, controller, target.path, file)
-    if ((await kernel.readText(path))?.trim() === value) continue
-    await write(kernel, path, value)
-  }
+export async function writeLimits(kernel: Kernel, target: LimitTarget): Promise<void> {
+  for (const { path, value } of await changes(kernel, target)) await write(kernel, path, value)
+}
+
+/** Which of these limits the kernel has otherwise, because somebody wrote into its files. Sorted, each once. */
+export async function driftedLimits(
+  kernel: Kernel,
+  target: LimitTarget,
+): Promise<readonly (keyof Limits)[]> {
+  return [...new Set((await changes(kernel, target)).map(({ key }) => key))].sort()
+}
+
+async function changes(
+  kernel: Kernel,
+  target: LimitTarget,
+): Promise<readonly (Setting & { readonly path: string })[]> {
+  const { mounts } = target
+  const settings = await limitSettings(kernel, target)
+  const found = await Promise.all(
+    settings.map(async (setting) => {
+      if (!mounts.controllers.has(setting.controller)) return []
+      const path = pathIn(mounts, setting.controller, target.path, setting.file)
+      const now = await kernel.readText(path)
+      const same =
+        now !== null && comparable(now, setting.key) === comparable(setting.value, setting.key)
+      return same ? [] : [{ ...setting, path }]
+    }),
+  )
+  return found.flat()
+}
+
+const PAGE_BYTES = 4096
+
+/** As the kernel would say it: bytes of memory in whole pages, no limit as `max`. */
+function comparable(text: string, key: keyof Limits): string {
+  const trimmed = text.trim()
+  if (trimmed === 'max' || trimmed === '-1') return 'max'
+  if (key !== 'memoryBytes' && key !== 'swapBytes') return trimmed
+  const bytes = Number(trimmed)
+  return bytes >= V1_UNLIMITED ? 'max' : String(Math.floor(bytes / PAGE_BYTES) * PAGE_BYTES)
 }
 
 /** The limits that the kernel has for a cgroup now; `null` when it is gone. */
@@ -47,9 +71,8 @@ export async function readLimits(
   const read = async (controller: string, file: string) =>
     (await kernel.readText(pathIn(mounts, controller, path, file)))?.trim() ?? null
   if (!(await kernel.exists(pathIn(mounts, 'memory', path)))) return null
-  if (mounts.version === 2) return readUnified(read)
-  const limits = await readV1(read)
-  // A v1 cpuset is never empty: what the parent has is no limit.
+  const limits = mounts.version === 2 ? await readUnified(read) : await readV1(read)
+  // A v1 cpuset is never empty, a v2 one not any more once it was set: the parent's is no limit.
   const inherited = limits.cpuset === (await parentCpus(kernel, { mounts, path }))
   return inherited ? { ...limits, cpuset: null } : limits
 }
@@ -89,80 +112,6 @@ const millis = (quota: number, period: number): number | null =>
 
 const bounded = (text: string | null): number | null =>
   text === null || text === 'max' || Number(text) >= V1_UNLIMITED ? null : Number(text)
-
-/** cgroup-v2.rst */
-function unifiedSettings({ limits, mounts }: Target): readonly Setting[] {
-  const { cpuMillis, cpuWeight, cpuset, memoryBytes, swapBytes, pids } = limits
-  const cpu = cpuMillis === null ? null : cpuQuota(cpuMillis)
-  const swap = mounts.swapAccounting
-    ? [setting('memory', 'memory.swap.max', memoryBytes === null ? null : swapBytes)]
-    : []
-  return [
-    {
-      controller: 'cpu',
-      file: 'cpu.max',
-      value: cpu === null ? `max ${DEFAULT_PERIOD}` : `${cpu.quota} ${cpu.period}`,
-    },
-    setting('cpu', 'cpu.weight', cpuWeight ?? DEFAULT_WEIGHT),
-    { controller: 'cpuset', file: 'cpuset.cpus', value: cpuset ?? '' },
-    setting('memory', 'memory.max', memoryBytes),
-    ...swap,
-    setting('pids', 'pids.max', pids),
-  ]
-}
-
-const setting = (controller: string, file: string, value: number | null): Setting => ({
-  controller,
-  file,
-  value: value === null ? 'max' : String(value),
-})
-
-/** admin-guide/cgroup-v1 */
-async function v1Settings(kernel: Kernel, target: Target): Promise<readonly Setting[]> {
-  const { cpuMillis, cpuWeight, cpuset, pids } = target.limits
-  const cpu = cpuMillis === null ? { quota: -1, period: DEFAULT_PERIOD } : cpuQuota(cpuMillis)
-  return [
-    { controller: 'cpu', file: 'cpu.cfs_period_us', value: String(cpu.period) },
-    { controller: 'cpu', file: 'cpu.cfs_quota_us', value: String(cpu.quota) },
-    setting('cpu', 'cpu.shares', sharesOfWeight(cpuWeight ?? DEFAULT_WEIGHT)),
-    {
-      controller: 'cpuset',
-      file: 'cpuset.cpus',
-      value: cpuset ?? (await parentCpus(kernel, target)),
-    },
-    ...(await v1Memory(kernel, target)),
-    setting('pids', 'pids.max', pids),
-  ]
-}
-
-async function parentCpus(
-  kernel: Kernel,
-  { mounts, path }: Omit<Target, 'limits'>,
-): Promise<string> {
-  const parent = pathIn(mounts, 'cpuset', path, '..', 'cpuset.cpus')
-  return ((await kernel.readText(parent)) ?? '').trim()
-}
-
-/** Memory may never exceed memory plus swap, at no moment: a growing pair starts with the sum, a shrinking one ends with it. */
-async function v1Memory(
-  kernel: Kernel,
-  { mounts, path, limits }: Target,
-): Promise<readonly Setting[]> {
-  const { memoryBytes, swapBytes } = limits
-  const memory = v1Setting('memory.limit_in_bytes', memoryBytes)
-  if (!mounts.swapAccounting) return [memory]
-  const total = memoryBytes === null || swapBytes === null ? null : memoryBytes + swapBytes
-  const sum = v1Setting('memory.memsw.limit_in_bytes', total)
-  const now = await kernel.readText(pathIn(mounts, 'memory', path, sum.file))
-  const grows = (memoryBytes ?? Infinity) > Number(now ?? 0)
-  return grows || total === null ? [sum, memory] : [memory, sum]
-}
-
-const v1Setting = (file: string, bytes: number | null): Setting => ({
-  controller: 'memory',
-  file,
-  value: bytes === null ? '-1' : String(bytes),
-})
 
 async function write(kernel: Kernel, path: string, value: string): Promise<void> {
   try {

@@ -3,7 +3,7 @@ import { PakError } from '../errors.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Limits } from '../model/limits.ts'
 import { killCgroup, processesOf } from './cgroup-kill.ts'
-import { readLimits, writeLimits } from './cgroup-limits.ts'
+import { driftedLimits, readLimits, writeLimits } from './cgroup-limits.ts'
 import { type CgroupMounts, detectMounts, hierarchies, pathIn } from './cgroup-mounts.ts'
 import { type CgroupUsage, readOomKills, readUsage } from './cgroup-usage.ts'
 
@@ -25,8 +25,10 @@ export interface CgroupHost {
   removeParent(path: string): Promise<void>
   /** Write limits into a cgroup that runs: same processes. `null` takes a limit off. */
   update(path: string, limits: Limits): Promise<void>
-  /** What the kernel enforces now; `null` when there is no such cgroup. */
+  /** What the kernel enforces now (a cpuset like the parent's reads as none); `null` when there is no such cgroup. */
   limits(path: string): Promise<Limits | null>
+  /** Which of these limits the kernel has otherwise: somebody else wrote there. Sorted. */
+  drift(path: string, limits: Limits): Promise<readonly (keyof Limits)[]>
   usage(path: string): Promise<CgroupUsage | null>
   /** Processes that the kernel killed in there for memory, ever. */
   oomKills(path: string): Promise<number>
@@ -56,6 +58,7 @@ export async function detectCgroups(kernel: Kernel): Promise<CgroupHost> {
     removeParent: (path) => removeTree(kernel, mounts, path),
     update: (path, limits) => writeLimits(kernel, { mounts, path, limits }),
     limits: (path) => readLimits(kernel, mounts, path),
+    drift: (path, limits) => driftedLimits(kernel, { mounts, path, limits }),
     usage: (path) => readUsage(kernel, mounts, path),
     oomKills: (path) => readOomKills(kernel, mounts, path),
     pids: (path) => processesOf(kernel, mounts, path),

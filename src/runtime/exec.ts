@@ -1,6 +1,7 @@
 import { posix } from 'node:path'
 import { PakError } from '../errors.ts'
 import type { Kernel } from '../kernel/kernel.ts'
+import { checkCommand } from './command.ts'
 import { failureStatus } from './failure.ts'
 import type { OciProcess } from './oci-types.ts'
 import { entries, environmentOf, type ProcessInput, processFrame } from './process.ts'
@@ -42,29 +43,41 @@ export function execProcess(input: ProcessInput, exec: ExecProcess): OciProcess 
   }
 }
 
-interface ExecOf {
+/** A process to be started in a running container. */
+export interface RuntimeExec {
+  readonly id: string
+  /** The container's first process, as this host numbers it. */
+  readonly pid: number
+  readonly process: OciProcess
+  /** A folder that does not exist yet. */
+  readonly scratch: string
+}
+
+interface Program {
   readonly path: string
   readonly root: string
-  readonly id: string
-  readonly process: OciProcess
-  readonly scratch: string
   readonly env: Readonly<Record<string, string>>
 }
 
 /**
  * The process goes through a file of mode 0600: its environment is no business of the host's `ps`. The
  * runtime's own errors go to a log beside it: they alone tell a command that could not be started from
- * one that ran and ended with the same status, see `execExitCode`.
+ * one that ran and ended with the same status, see `execExitCode`. PakError as `checkCommand`.
  */
-export async function execInvocation(kernel: Kernel, exec: ExecOf): Promise<RuntimeInvocation> {
+export async function execInvocation(
+  kernel: Kernel,
+  program: Program,
+  exec: RuntimeExec,
+): Promise<RuntimeInvocation> {
+  await checkCommand(kernel, exec.pid, exec.process)
   await kernel.makeFolder(exec.scratch, 0o700)
   const file = posix.join(exec.scratch, 'process.json')
   await kernel.replaceFile(file, JSON.stringify(exec.process))
   const log = ['--log', posix.join(exec.scratch, 'log'), '--log-format', 'json']
   return {
-    file: exec.path,
-    args: ['--root', exec.root, ...log, 'exec', '--process', file, exec.id],
-    env: exec.env,
+    file: program.path,
+    args: ['--root', program.root, ...log, 'exec', '--process', file, exec.id],
+    env: program.env,
     scratch: exec.scratch,
   }
 }

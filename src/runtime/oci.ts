@@ -2,8 +2,7 @@ import { posix } from 'node:path'
 import { PakError } from '../errors.ts'
 import type { Kernel, RunResult } from '../kernel/kernel.ts'
 import { packageOf } from '../kernel/packages.ts'
-import { execInvocation, type RuntimeInvocation } from './exec.ts'
-import type { OciProcess } from './oci-types.ts'
+import { execInvocation, type RuntimeExec, type RuntimeInvocation } from './exec.ts'
 
 export interface OciState {
   /** runtime-spec: `creating created running stopped`, and `paused`. */
@@ -28,8 +27,8 @@ export interface OciRuntime {
   /** `null` when the runtime does not know the container. */
   state(id: string): Promise<OciState | null>
   list(): Promise<readonly string[]>
-  /** Prepare a further process in a container; `scratch` is a folder that does not exist yet. */
-  exec(id: string, process: OciProcess, scratch: string): Promise<RuntimeInvocation>
+  /** Prepare a further process in a container; PakError when it has no such command. */
+  exec(exec: RuntimeExec): Promise<RuntimeInvocation>
 }
 
 interface RuntimeOptions {
@@ -80,8 +79,7 @@ export async function ociRuntime(kernel: Kernel, options: RuntimeOptions): Promi
       const { stdout } = await call('list', root, ['list', '--quiet'])
       return stdout.split('\n').filter((line) => line !== '')
     },
-    exec: (id, process, scratch) =>
-      execInvocation(kernel, { path, root, id, process, scratch, env: ENVIRONMENT }),
+    exec: (exec) => execInvocation(kernel, { path, root, env: ENVIRONMENT }, exec),
   }
 }
 

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { PakError } from '../../src/errors.ts'
 import { hostKernel } from '../../src/kernel/host.ts'
 import type { ContainerSpec } from '../../src/model/desired.ts'
 import { NO_LIMITS } from '../../src/model/limits.ts'
@@ -136,7 +137,13 @@ export async function startContainer(
       exec: async (...command) => {
         const wanted = { command, environment: {}, workingDir: null, tty: false }
         const scratch = join(folder, `exec-${randomBytes(4).toString('hex')}`)
-        return run(await runtime.exec(id, execProcess(input, wanted), scratch))
+        const process = execProcess(input, wanted)
+        try {
+          return await run(await runtime.exec({ id, pid, process, scratch }))
+        } catch (error) {
+          if (error instanceof PakError) return { status: error.exitStatus, output: error.message }
+          throw error
+        }
       },
       exitCode: () =>
         eventually('the exit code', async () => {

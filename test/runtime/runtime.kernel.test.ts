@@ -93,12 +93,15 @@ function registerFor(runtime: string): void {
     await using container = await startContainer(runtime, { limits })
     const { cgroups, cgroup } = container
     assert.equal(await cgroups.limits(cgroup), limits)
+    assert.equal(await cgroups.drift(cgroup, limits), [])
+    assert.equal(await cgroups.drift(cgroup, { ...limits, pids: 51 }), ['pids'])
     const larger = { ...limits, cpuMillis: 500, cpuset: null, memoryBytes: 128 * MIB, pids: null }
     await cgroups.update(cgroup, larger)
     assert.equal(await cgroups.limits(cgroup), larger)
     const smaller = { ...NO_LIMITS, memoryBytes: 32 * MIB, swapBytes: 0 }
     await cgroups.update(cgroup, smaller)
     assert.equal(await cgroups.limits(cgroup), smaller)
+    assert.equal(await cgroups.drift(cgroup, smaller), [])
     assert.equal(await cgroups.pids(cgroup), [container.pid])
   })
 

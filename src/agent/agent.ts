@@ -41,7 +41,7 @@ async function run(roots: Roots, parts: PartsFactory): Promise<number> {
     kernel: hostKernel,
     version: version(),
     parts,
-    apiFd: API_FD,
+    api: { fd: API_FD },
     dns: { udpFd: UDP_FD, tcpFd: TCP_FD, port: portOfFd(UDP_FD) },
     exit,
     succeed: () => succeed(roots),

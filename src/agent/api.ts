@@ -73,10 +73,9 @@ async function answer(
     const body = await handler({ desk, request, response, query: url.searchParams, words })
     if (body !== undefined) sendJson(response, 200, body)
   } catch (error) {
-    sendError(response, error)
-  } finally {
     // What was not read of a refused body must not be taken for the next request.
-    if (!request.complete) response.once('finish', () => request.destroy())
+    if (!request.complete) response.shouldKeepAlive = false
+    sendError(response, error)
   }
 }
 

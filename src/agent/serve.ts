@@ -21,8 +21,8 @@ export interface ServeOptions {
   readonly version: string
   /** Made once it is known where names are served. */
   readonly parts: (context: AgentContext) => Promise<AgentParts>
-  /** A listening descriptor, and those of DNS where there are any. */
-  readonly apiFd: number
+  /** A descriptor that listens already, or where to listen. */
+  readonly api: { readonly fd: number } | { readonly path: string }
   readonly dns: (DnsSockets & { readonly port: number }) | null
   /** Ends this process; never before what it has answered is on its way. */
   readonly exit: () => void
@@ -67,7 +67,7 @@ export async function serve(options: ServeOptions): Promise<Desk> {
     join(roots.runRoot, 'agent.json'),
     `${JSON.stringify({ pid: process.pid, version, startedAt })}\n`,
   )
-  await listen(server, options.apiFd)
+  await listen(server, options.api)
   const beat = heartbeat(options, { desk, socket })
   for (const project of known) loop.enqueue(project, 'resumed')
   desk.restartIdleTimer()
@@ -115,8 +115,8 @@ function openLoop(shop: Workshop): Loop {
   })
 }
 
-async function listen(server: Server, fd: number): Promise<void> {
-  server.listen({ fd })
+async function listen(server: Server, api: ServeOptions['api']): Promise<void> {
+  server.listen(api)
   await once(server, 'listening')
 }
 

@@ -1,0 +1,109 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { AgentParts, Roots } from '../../src/agent/parts.ts'
+import type { UpOptions } from '../../src/agent/wire.ts'
+import { type MemoryExecutor, memoryExecutor } from '../../src/executor/memory/memory.ts'
+import type { ContainerSpec, DesiredState, Service } from '../../src/model/desired.ts'
+import { NO_LIMITS } from '../../src/model/limits.ts'
+
+/** All that an agent is joined with, on a host in memory. */
+export function memoryParts(
+  executor: MemoryExecutor = memoryExecutor(),
+  overrides: Partial<AgentParts> = {},
+): AgentParts {
+  return {
+    executor,
+    settle: async () => [],
+    probe: async () => ({ exitCode: 0, output: '' }),
+    volumes: { list: async () => [], remove: async () => {} },
+    images: {
+      list: async () => [],
+      load: async () => [],
+      import: async () => {
+        throw new Error('no images here')
+      },
+      remove: async () => {},
+    },
+    releaseHost: async () => {},
+    startDns: null,
+    ...overrides,
+  }
+}
+
+/** Roots of one test, removed with whatever is in them. */
+export async function testRoots(): Promise<Roots & AsyncDisposable> {
+  const base = await mkdtemp(join(tmpdir(), 'pakt-agent-'))
+  return {
+    root: join(base, 'root'),
+    runRoot: join(base, 'run'),
+    runtime: 'crun',
+    [Symbol.asyncDispose]: () => rm(base, { recursive: true, force: true }),
+  }
+}
+
+export const UP: UpOptions = {
+  services: null,
+  noDeps: false,
+  forceRecreate: false,
+  removeOrphans: false,
+  timeoutMs: null,
+  waitTimeoutMs: 10_000,
+  detached: false,
+}
+
+export const DOWN = { removeVolumes: false, removeOrphans: false, graceMs: null, detached: false }
+
+export function project(name: string, services: readonly string[]): DesiredState {
+  return {
+    project: name,
+    limits: NO_LIMITS,
+    services: services.map((service) => serviceOf(service)),
+    networks: [],
+    volumes: [],
+  }
+}
+
+export function serviceOf(name: string, overrides: Partial<Service> = {}): Service {
+  return { name, replicas: 1, containerName: null, dependsOn: [], container: SPEC, ...overrides }
+}
+
+export const SPEC: ContainerSpec = {
+  source: { kind: 'rootfs', path: '/' },
+  entrypoint: null,
+  command: ['sleep', '1000'],
+  environment: {},
+  workingDir: null,
+  user: null,
+  groupAdd: [],
+  hostname: null,
+  domainname: null,
+  labels: {},
+  limits: NO_LIMITS,
+  mounts: [],
+  shmBytes: 67_108_864,
+  networkMode: { kind: 'none' },
+  networks: [],
+  ports: [],
+  expose: [],
+  restart: { name: 'no', maxRetries: null },
+  healthcheck: null,
+  stopSignal: null,
+  stopGraceMs: 10_000,
+  init: false,
+  readOnly: true,
+  capAdd: [],
+  capDrop: [],
+  privileged: false,
+  security: { noNewPrivileges: false, seccomp: 'default', apparmor: null, unmaskPaths: false },
+  sysctls: {},
+  ulimits: [],
+  extraHosts: {},
+  dns: [],
+  dnsSearch: [],
+  dnsOptions: [],
+  devices: [],
+  pidMode: null,
+  ipcMode: null,
+  utsMode: null,
+}

@@ -21,6 +21,8 @@ export interface LayerLimits {
   readonly entries: number
   /** Device nodes and FIFOs: each costs a process. */
   readonly specials: number
+  /** Files and folders with extended attributes, and hard links to them. */
+  readonly attributed: number
 }
 
 export interface LayerFacts {
@@ -29,7 +31,7 @@ export interface LayerFacts {
   readonly hidesBelow: boolean
 }
 
-const LIMITS: LayerLimits = { entries: 1_000_000, specials: 1024 }
+const LIMITS: LayerLimits = { entries: 1_000_000, specials: 1024, attributed: 20_000 }
 const WHITEOUT = '.wh.'
 const OPAQUE = '.wh..wh..opq'
 /** Past that a folder's own time is not kept: memory stays flat. */
@@ -76,6 +78,8 @@ class Layer {
     const parts = archiveParts(entry.name)
     const name = parts.at(-1) ?? ''
     if (name.startsWith(WHITEOUT)) return this.#whiteout(parts, name)
+    if (this.#xattrs.size + this.#links.size > limits.attributed)
+      throw invalidImage('layer', 'has too many files with extended attributes')
     const path = this.#tree.place(parts)
     if (entry.type === 'directory') return this.#folder(path, entry)
     if (path === '') throw invalidImage('layer', 'has a root that is no folder')

@@ -101,6 +101,7 @@ export class TarGuard extends Transform {
       return
     }
     this.#zeroBlocks = 0
+    if (block.toString('latin1', 257, 262) !== 'ustar') throw invalidImage('archive', 'is no tar')
     const size = sizeOf(block)
     const type = String.fromCharCode(block[156] ?? 0)
     if (type === 'x') this.#meta(size, PAX_LIMIT_BYTES, { kind: 'pax', size, global: false })

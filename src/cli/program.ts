@@ -1,4 +1,5 @@
-import { Command, CommanderError, Option } from 'commander'
+import { Command, CommanderError, Help, Option } from 'commander'
+import { version } from '../agent/version.ts'
 import { PakError } from '../errors.ts'
 import { flagsOf } from './flags.ts'
 import { globalsOf } from './globals.ts'
@@ -61,15 +62,20 @@ export function parse(args: readonly string[]): Chosen | null {
 /** The whole grammar as commander has it; also what completion walks. */
 export function buildProgram(onChosen: (chosen: Chosen) => void): Command {
   const program = new Command('pak')
-    .description('Containers on this machine, as pak.yaml says.')
+    .description(overview())
     .usage('[options] <command>')
     .enablePositionalOptions()
-    .configureHelp({ sortSubcommands: false, showGlobalOptions: false, subcommandTerm: term })
+    .configureHelp({
+      showGlobalOptions: false,
+      subcommandTerm: (command) => command.name(),
+      // The overview lists the commands above the options.
+      visibleCommands: (command) =>
+        command.parent === null ? [] : new Help().visibleCommands(command),
+    })
     .configureOutput({ outputError: () => {}, writeErr: () => {} })
     .exitOverride()
-    .addHelpText('beforeAll', '')
     .helpCommand('help [command]', 'show the help of a command')
-  program.option('-V, --version', 'print the version')
+  program.version(`pak ${version()}`, '-V, --version', 'print the version')
   addGlobals(program, [])
   for (const spec of COMMANDS) addCommand(program, spec, onChosen)
   return program
@@ -89,10 +95,25 @@ function addCommand(parent: Command, spec: CommandSpec, onChosen: (chosen: Chose
   command.action(() => onChosen({ spec, words: command.args, values: mergedValues(command) }))
 }
 
+function overview(): string {
+  const shown = COMMANDS.filter(({ hidden }) => hidden !== true)
+  const width = Math.max(...shown.map(({ name }) => name.length))
+  return [
+    'Containers on this machine, as pak.yaml says.',
+    '',
+    'Examples:',
+    '  pak up -d      make this machine look like pak.yaml, and return',
+    '  pak plan       what up would do, and why',
+    '  pak logs -f    what the containers write',
+    '  pak down       stop and remove it all; volumes stay',
+    '',
+    'Commands:',
+    ...shown.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`),
+  ].join('\n')
+}
+
 const exampleText = (spec: CommandSpec): string =>
   ['Examples:', ...spec.examples.map((line) => `  ${line}`), '', `${spec.summary}.`].join('\n')
-
-const term = (command: Command): string => command.name()
 
 function asOption(spec: OptionSpec): Option {
   const option = new Option(spec.flags, spec.summary)
@@ -123,6 +144,7 @@ function mergedValues(command: Command): Values {
 }
 
 function usageError(error: CommanderError, args: readonly string[]): PakError {
+  if (error.code === 'commander.help') return incomplete(args)
   const [first = '', ...rest] = error.message.replace(/^error: /, '').split('\n')
   const suggestion = /Did you mean (.+?)\?/.exec(rest.join(' '))?.[1]
   const word = args.find((arg) => !arg.startsWith('-')) ?? ''
@@ -134,12 +156,21 @@ function usageError(error: CommanderError, args: readonly string[]): PakError {
   })
 }
 
+/** `pak image`: a word that needs another one. */
+function incomplete(args: readonly string[]): PakError {
+  const group = COMMANDS.find(({ name, commands }) => commands !== undefined && args.includes(name))
+  const names = (group?.commands ?? COMMANDS).map(({ name }) => `\`${name}\``).join(', ')
+  return new PakError('usage', `${group?.name ?? 'pak'}: expected one of ${names}`)
+}
+
+/** 126 and 127 say something of a command that pak ran for its caller: only where there is one. */
 function ownExitStatus(
   spec: CommandSpec | null,
   args: readonly string[],
   exitStatus: number,
 ): number {
   const named = spec ?? COMMANDS.find(({ name }) => args.includes(name)) ?? null
-  const own = named?.ownExitStatus
-  return own === undefined || exitStatus === 126 || exitStatus === 127 ? exitStatus : own
+  const ofCommand = exitStatus === 126 || exitStatus === 127
+  if (named?.ownExitStatus === undefined) return ofCommand ? 1 : exitStatus
+  return ofCommand ? exitStatus : named.ownExitStatus
 }

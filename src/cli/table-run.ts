@@ -35,7 +35,7 @@ export const UP: CommandSpec = {
     'pak up -d                     start or update everything, then return',
     'pak up                        the same, and show the logs until ^C stops it',
     'pak up -d --wait web          only web and what it needs, until it is healthy',
-    'pak up -d --plan today.json   apply a saved plan, or refuse if the machine has moved',
+    'pak up -d --plan today.json   apply a saved plan, or refuse',
   ],
   options: [
     { flags: '-d, --detach', summary: 'return when everything is started' },

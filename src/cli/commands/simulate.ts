@@ -8,7 +8,8 @@ import { plan } from '../../plan/plan.ts'
 
 /** Plan and apply on an empty host in memory: needs no root and touches nothing. */
 export async function simulate(desired: DesiredState, options: UpOptions, signal: AbortSignal) {
-  const host = memoryExecutor()
+  const awaited = oneShots(desired)
+  const host = memoryExecutor({ exits: ({ service }) => (awaited.has(service) ? 0 : null) })
   const first = await planOn(host, desired, options)
   const applied = await apply(first, host, { signal, concurrency: 8, onEvent: () => {} })
   const failure = applied.failed[0]
@@ -17,6 +18,16 @@ export async function simulate(desired: DesiredState, options: UpOptions, signal
   const simulated = { done: applied.done.length, left: second.steps.length }
   return { plan: first, problems: [], simulated }
 }
+
+/** What somebody waits for to complete does so at once; everything else runs. */
+const oneShots = (desired: DesiredState): ReadonlySet<string> =>
+  new Set(
+    desired.services.flatMap(({ dependsOn }) =>
+      dependsOn
+        .filter(({ condition }) => condition === 'service_completed_successfully')
+        .map(({ service }) => service),
+    ),
+  )
 
 async function planOn(host: Executor, desired: DesiredState, options: UpOptions): Promise<Plan> {
   const images = desired.services.flatMap(({ container: { source } }) =>

@@ -7,7 +7,8 @@ export async function printPlan(
   { plan, problems, simulated, savedTo }: Planned,
   { flags, terminal }: Invocation,
 ): Promise<number> {
-  if (flags.text('format') === 'json') await terminal.print(`${JSON.stringify(plan, null, 2)}\n`)
+  if (flags.text('format') === 'json')
+    await terminal.print(`${JSON.stringify(publicPlan(plan), null, 2)}\n`)
   else await terminal.print(await planText(plan, terminal.colors))
   const { red, dim } = terminal.errorColors
   for (const { message, hint } of problems) {
@@ -27,4 +28,21 @@ async function planText(plan: Planned['plan'], colors: Colors): Promise<string> 
   const { renderPlan } = await import('../../plan/render.ts')
   const text = renderPlan(plan, colors)
   return text.endsWith('\n') ? text : `${text}\n`
+}
+
+/** Without the steps' arguments: these hold whole environments, and are no contract. */
+function publicPlan({ project, steps, summary, warnings }: Planned['plan']) {
+  return {
+    project,
+    steps: steps.map(({ id, op, on, because, needs, destroys }) => ({
+      id,
+      op,
+      on,
+      because,
+      needs,
+      destroys,
+    })),
+    summary,
+    warnings,
+  }
 }

@@ -30,7 +30,7 @@ const rounds = Number(values.rounds)
 const lacking = provideHost()
 if (!provideBuild(PROJECT) || lacking !== null) throw new Error(lacking ?? 'npm run build')
 if (memoryOf(({ commandLine }) => commandLine.startsWith('pak agent')).processes > 0)
-  throw new Error('another pak agent runs here: its memory would be counted')
+  throw new Error('another pak agent runs here and would disturb the figures')
 
 const machine = `${cpus().length} x ${cpus()[0]?.model.trim()}, Linux ${release()}, Node ${process.version}`
 const starts = measureStarts()

@@ -1,3 +1,4 @@
+import { stringify } from 'yaml'
 import type {
   Attachment,
   ContainerSpec,
@@ -27,6 +28,11 @@ export function toManifest(desired: DesiredState): Plain {
       volumes: byName(desired.volumes, ({ labels }) => compact({ labels: unlessEmpty(labels) })),
     }),
   )
+}
+
+/** A manifest as YAML text. */
+export function manifestText(manifest: unknown): string {
+  return stringify(manifest, { lineWidth: 0, aliasDuplicateObjects: false })
 }
 
 /** What is read again is searched for variables again. */

@@ -119,7 +119,7 @@ function replaceVariables(
   lookup: (name: string) => string | undefined,
 ): string {
   if (!text.includes('$')) return text
-  const guarded = text.replace(/\$(?![A-Za-z_{$])/g, '$$$$')
+  const guarded = text.replace(/\$\$|\$(?![A-Za-z_{])/g, '$$$$')
   try {
     return interpolateText(guarded, lookup)
   } catch (error) {

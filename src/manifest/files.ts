@@ -10,6 +10,7 @@ const DEFAULT_NAMES = [
   'compose.yaml',
   'compose.yml',
   'docker-compose.yml',
+  'docker-compose.yaml',
 ] as const
 
 const MOST_BYTES = 4 * 1024 * 1024

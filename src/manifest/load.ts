@@ -16,6 +16,8 @@ import { gatherProblems, ManifestError, type Problem, shown } from './problem.ts
 import { child, type Field, type ManifestNode, rootField, textOf } from './tree.ts'
 import { validateManifest } from './validate.ts'
 
+export { manifestText } from './config.ts'
+
 export interface LoadRequest {
   /** Empty: the default names, in `cwd` and then in the folders above it. `-` is standard input. */
   readonly files: readonly string[]

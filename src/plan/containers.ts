@@ -2,6 +2,7 @@ import { networkAddress, projectAddress, replicaAddress, volumeAddress } from '.
 import type { Step } from '../model/plan.ts'
 import { diffContainer } from './diff.ts'
 import type { Draft } from './draft.ts'
+import { type Holders, holdersOf, obstacles, rivals, volumeNames } from './holders.ts'
 import { startingNeeds, stoppingNeeds, waitSteps } from './readiness.ts'
 import { id, step } from './step.ts'
 import { compareText, containerId, type Unit, type Wanted } from './unit.ts'
@@ -12,7 +13,7 @@ export function containerSteps(draft: Draft): readonly Step[] {
     draft,
     stops: stoppingNeeds(draft.units),
     starts: startingNeeds(draft),
-    removals: draft.units.filter(({ tasks }) => tasks.remove !== undefined),
+    holders: holdersOf(draft.units),
   }
   const steps = draft.units.flatMap((unit) => [...endings(unit, at), ...beginnings(unit, at)])
   return [...steps, ...waitSteps(draft)]
@@ -22,7 +23,7 @@ interface Context {
   readonly draft: Draft
   readonly stops: ReadonlyMap<string, readonly string[]>
   readonly starts: ReadonlyMap<string, readonly string[]>
-  readonly removals: readonly Unit[]
+  readonly holders: Holders
 }
 
 function endings(unit: Unit, { draft, stops }: Context): readonly Step[] {
@@ -57,7 +58,7 @@ function beginnings(unit: Unit, at: Context): readonly Step[] {
   const steps: Step[] = []
   if (tasks.create !== undefined) {
     const args = { container, service, replica, spec, dependsOn, imageDigest }
-    const after = [...ground(wanted, at.draft), ...obstacles(unit, at.removals)]
+    const after = [...ground(wanted, at.draft), ...obstacles(unit, wanted, at.holders)]
     steps.push(step('container.create', args, { on, because: tasks.create, after }))
   }
   if (tasks.update !== undefined && observed !== null) {
@@ -69,7 +70,13 @@ function beginnings(unit: Unit, at: Context): readonly Step[] {
     const own = (['stop', 'create', 'update'] as const).map((task) => containerId(task, unit))
     const shared = [id('project.update', project), id('firewall.apply', project)]
     const ready = at.starts.get(service) ?? []
-    const after = [...own, ...shared, ...ground(wanted, at.draft), ...ready, ...rivals(unit, at)]
+    const after = [
+      ...own,
+      ...shared,
+      ...ground(wanted, at.draft),
+      ...ready,
+      ...rivals(wanted, at.holders),
+    ]
     steps.push(step('container.start', { container }, { on, because: tasks.start, after }))
   }
   return steps
@@ -77,43 +84,11 @@ function beginnings(unit: Unit, at: Context): readonly Step[] {
 
 /** What a container stands on. */
 function ground({ spec }: Wanted, draft: Draft): readonly string[] {
-  const volumes = spec.mounts.flatMap((m) => (m.kind === 'volume' && m.volume ? [m.volume] : []))
   return [
     id('project.create', projectAddress(draft.project)),
     ...spec.networks.map(({ network }) => id('network.create', networkAddress(network))),
-    ...volumes.map((volume) => id('volume.create', volumeAddress(volume))),
+    ...volumeNames(spec).map((volume) => id('volume.create', volumeAddress(volume))),
   ]
-}
-
-/** Containers that have to go first: its own predecessor, and whoever has its name or its address. */
-function obstacles({ service, replica, wanted }: Unit, removals: readonly Unit[]) {
-  return removals
-    .filter((other) => {
-      if (other.service === service && other.replica === replica) return true
-      if (wanted === null || other.observed === null) return false
-      const { addresses, name } = other.observed
-      const fixed = wanted.spec.networks.filter(({ ipv4 }) => ipv4 !== null)
-      return name === wanted.container || fixed.some((on) => addresses[on.network] === on.ipv4)
-    })
-    .map((other) => containerId('remove', other))
-}
-
-/** Two databases on one volume, or two servers on one port of the host: the one that leaves goes first. */
-function rivals(unit: Unit, { removals }: Context): readonly string[] {
-  const { wanted } = unit
-  if (wanted === null) return []
-  const volumes = (spec: Wanted['spec']) =>
-    spec.mounts.flatMap((m) => (m.kind === 'volume' && m.volume ? [m.volume] : []))
-  const mine = new Set(volumes(wanted.spec))
-  const onHost = wanted.spec.networkMode.kind === 'host'
-  return removals
-    .filter(({ wanted: successor, observed }) => successor === null && observed !== null)
-    .filter(
-      ({ observed }) =>
-        (onHost && observed?.spec.networkMode.kind === 'host') ||
-        (observed !== null && volumes(observed.spec).some((volume) => mine.has(volume))),
-    )
-    .map((other) => containerId('stop', other))
 }
 
 function liveKeys({ wanted, observed }: Unit): readonly string[] {

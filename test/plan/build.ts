@@ -168,4 +168,12 @@ export function text(planned: Plan): string {
     .join('\n')
 }
 
+/** The same without the needs. */
+export const brief = (planned: Plan): string =>
+  planned.steps.map(({ id, because }) => `${id} (${reasonText(because)})`).join('\n')
+
+/** A project of one service, and the same with that service's container changed. */
+export const one = (container: Partial<ContainerSpec> = {}, over: Partial<Service> = {}) =>
+  desired([service('web', container, over)])
+
 export const lines = (...expected: readonly string[]): string => expected.join('\n')

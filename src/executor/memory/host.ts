@@ -69,6 +69,8 @@ export function lease(
   if (network === undefined) throw absent('lease an address', `network/${to.network}`)
   const leases = project.leases.get(to.network) ?? new Map<string, string>()
   project.leases.set(to.network, leases)
+  const own = leases.get(container)
+  if (own !== undefined && (to.ipv4 === null || to.ipv4 === own)) return
   for (const holder of leases.keys()) {
     if (holder !== container && !project.containers.has(holder)) leases.delete(holder)
   }
@@ -76,9 +78,8 @@ export function lease(
   if (to.ipv4 !== null && taken.has(to.ipv4)) {
     throw new PakError('conflict', `lease, \`${to.ipv4}\`: another container has it`)
   }
-  const own = leases.get(container)
   if (to.ipv4 !== null) leases.set(container, to.ipv4)
-  else if (own === undefined) leases.set(container, lowestFree(network.subnet, taken))
+  else leases.set(container, lowestFree(network.subnet, taken))
 }
 
 function lowestFree(subnet: string, taken: ReadonlySet<string>): string {

@@ -56,7 +56,7 @@ async function run(
   })
   const stop = boundedLife(file, child.kill.bind(child), options)
   const [, stdout, stderr] = child.stdio.slice(0, 3).map(collect)
-  const piped = firstLine(child.stdio[3])
+  const piped = lines(child.stdio[3], options.syncPipeLines ?? 1)
   // A tool that exits before it has read everything is reported by its exit status, not by EPIPE.
   child.stdin?.on('error', () => {})
   child.stdin?.end(options.input)
@@ -128,13 +128,13 @@ async function collect(stream: unknown): Promise<string | null> {
   return Buffer.concat(chunks).subarray(0, OUTPUT_LIMIT_BYTES).toString('utf8')
 }
 
-/** A daemon that the tool leaves behind keeps the pipe open: one line is all that it says there. */
-async function firstLine(stream: unknown): Promise<string> {
+/** A daemon that the tool leaves behind keeps the pipe open: one line is all that each says there. */
+async function lines(stream: unknown, count: number): Promise<string> {
   if (!(stream instanceof Readable)) return ''
   let text = ''
   for await (const chunk of stream.setEncoding('utf8')) {
     text += chunk
-    if (text.includes('\n') || text.length > OUTPUT_LIMIT_BYTES) break
+    if (text.split('\n').length > count || text.length > OUTPUT_LIMIT_BYTES) break
   }
   return text
 }
@@ -190,7 +190,9 @@ function kindOf(stats: Awaited<ReturnType<typeof fs.stat>>): FileFacts['kind'] {
 async function removeTree(...paths: readonly string[]): Promise<void> {
   if (paths.length === 0) return
   // rm(1) knows --one-file-system, node:fs does not: a mount that is still there must survive its folder.
-  const result = await run('rm', ['-rf', '--one-file-system', '--', ...paths], { timeoutMs: 120_000 })
+  const result = await run('rm', ['-rf', '--one-file-system', '--', ...paths], {
+    timeoutMs: 120_000,
+  })
   if (result.exitCode !== 0)
     throw new PakError('storage', `remove \`${paths.join('`, `')}\`: ${result.stderr.trim()}`)
 }

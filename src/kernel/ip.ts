@@ -1,5 +1,6 @@
 import { PakError } from '../errors.ts'
 import type { Kernel, RunResult } from './kernel.ts'
+import { runParallel } from './parallel.ts'
 
 export interface IpOptions {
   /** Work inside the network namespace of this process; by default in the host's. */
@@ -34,6 +35,21 @@ export async function ipBatch(
   throw new PakError('network', `ip \`${lines[first.line - 1] ?? '?'}\`: ${first.reason}`)
 }
 
+/** Lines for the network namespace of each process, in files, from one spawn. False when any was refused. */
+export async function ipBatchEach(
+  kernel: Kernel,
+  batches: readonly { readonly netnsPid: number; readonly file: string }[],
+): Promise<boolean> {
+  const argumentLists = batches.map(({ netnsPid, file }) => [
+    netnsOf(netnsPid),
+    'ip',
+    '-batch',
+    file,
+  ])
+  const { exitCode } = await runParallel(kernel, { file: 'nsenter', argumentLists, parallel: 4 })
+  return exitCode === 0
+}
+
 /** What `ip -j ...` prints, parsed but not judged. Throws `network`. */
 export async function ipJson(
   kernel: Kernel,
@@ -62,9 +78,12 @@ function runIp(
     ...(signal === undefined ? {} : { signal }),
   }
   if (netnsPid === undefined) return kernel.run('ip', args, run)
-  if (!Number.isSafeInteger(netnsPid) || netnsPid < 2)
-    throw new Error(`netns of pid ${netnsPid}: nobody's`)
-  return kernel.run('nsenter', [`--net=/proc/${netnsPid}/ns/net`, 'ip', ...args], run)
+  return kernel.run('nsenter', [netnsOf(netnsPid), 'ip', ...args], run)
+}
+
+function netnsOf(pid: number): string {
+  if (!Number.isSafeInteger(pid) || pid < 2) throw new Error(`netns of pid ${pid}: nobody's`)
+  return `--net=/proc/${pid}/ns/net`
 }
 
 interface Refusal {

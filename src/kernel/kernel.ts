@@ -42,11 +42,13 @@ export interface RunOptions {
   /** Default: PATH and LANG=C only. */
   readonly env?: Readonly<Record<string, string>>
   /**
-   * Extra pipe: the child gets its number in this variable, and the first line that is written there is
-   * `piped` (conmon's _OCI_SYNCPIPE). The run ends with that line and the child's exit; what the child
+   * Extra pipe: the child gets its number in this variable, and the first lines that are written there
+   * are `piped` (conmon's _OCI_SYNCPIPE). The run ends with them and the child's exit; what the child
    * leaves behind may keep the pipe open.
    */
   readonly syncPipeVariable?: string
+  /** How many lines to wait for there; default 1. */
+  readonly syncPipeLines?: number
 }
 
 export interface RunResult {
@@ -54,7 +56,7 @@ export interface RunResult {
   /** At most 16 MiB; the rest is dropped. */
   readonly stdout: string
   readonly stderr: string
-  /** The first line that came through the extra pipe. */
+  /** The lines that came through the extra pipe. */
   readonly piped: string
 }
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { PakError } from '../errors.ts'
-import { ipBatch, ipJson } from '../kernel/ip.ts'
+import { ipBatch, ipBatchEach, ipJson } from '../kernel/ip.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { formatAddress, parseAddress } from './ipv4.ts'
 
@@ -149,6 +149,29 @@ export const configure = (
   pid: number,
   interfaces: readonly Interface[],
 ): Promise<void> => ipBatch(kernel, addressBatch(interfaces), { netnsPid: pid })
+
+/**
+ * `configure` for many containers from one spawn; `file` is where the lines of each may lie for the
+ * moment. False when any was refused: `configure` then says which and why, and does the same again.
+ */
+export async function configureAll(
+  kernel: Kernel,
+  containers: readonly {
+    readonly pid: number
+    readonly interfaces: readonly Interface[]
+    readonly file: string
+  }[],
+): Promise<boolean> {
+  await Promise.all(
+    containers.map(({ interfaces, file }) =>
+      kernel.replaceFile(file, `${addressBatch(interfaces).join('\n')}\n`),
+    ),
+  )
+  return ipBatchEach(
+    kernel,
+    containers.map(({ pid, file }) => ({ netnsPid: pid, file })),
+  )
+}
 
 /** Every bridge of this host. */
 export async function inspectBridges(kernel: Kernel): Promise<BridgeFacts[]> {

@@ -35,7 +35,8 @@ export async function readUsage(
 /**
  * Processes in this cgroup that the kernel killed for memory, whoever's limit it was, for as long as the
  * cgroup exists: read it before the OCI runtime deletes the container. It counts processes that came
- * through `exec` as well.
+ * through `exec` as well. conmon's `oom` file is no verdict: on v1 it is also written when the project's
+ * limit was hit and a neighbour killed, on v2 conmon before 2.1.8 stops looking at the first harmless event.
  */
 export async function readOomKills(
   kernel: Kernel,

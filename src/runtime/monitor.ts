@@ -1,6 +1,7 @@
 import { posix } from 'node:path'
 import { PakError } from '../errors.ts'
 import type { Kernel } from '../kernel/kernel.ts'
+import { runParallel } from '../kernel/parallel.ts'
 import { commandFailure } from './failure.ts'
 import { findTool, type OciRuntime } from './oci.ts'
 
@@ -53,6 +54,64 @@ export async function createContainer(
   }
 }
 
+/**
+ * `create` of many containers of one runtime from one spawn. One pid or PakError each, in order. They share
+ * the pipe on which the monitors report: who is missing there tries once more alone, and so gets a
+ * reason of its own.
+ */
+export async function createContainers(
+  kernel: Kernel,
+  requests: readonly CreateRequest[],
+): Promise<readonly (number | PakError)[]> {
+  const reported = requests.length > 1 ? await createTogether(kernel, requests) : new Set<number>()
+  return Promise.all(
+    requests.map(async (request) => {
+      const pid = Number(await kernel.readText(posix.join(request.bundle, 'pid')))
+      if (reported.has(pid)) return pid
+      try {
+        if (requests.length > 1) await discard(kernel, request)
+        return (await createContainer(kernel, request)).pid
+      } catch (error) {
+        if (error instanceof PakError) return error
+        throw error
+      }
+    }),
+  )
+}
+
+/** How many creates are under way at once: the monitors go to the background before they are done. */
+const TOGETHER = 16
+
+async function createTogether(
+  kernel: Kernel,
+  requests: readonly CreateRequest[],
+): Promise<ReadonlySet<number>> {
+  const conmon = await findTool(kernel, 'conmon')
+  const pids = new Set<number>()
+  for (let from = 0; from < requests.length; from += TOGETHER) {
+    const some = requests.slice(from, from + TOGETHER)
+    const { piped } = await runParallel(kernel, {
+      file: 'env',
+      // conmon writes its `oom` file into its working folder.
+      argumentLists: some.map((request) => [
+        `--chdir=${request.bundle}`,
+        conmon,
+        ...conmonArguments(request),
+      ]),
+      parallel: 4,
+      env: { PATH, LANG: 'C', LC_ALL: 'C' },
+      syncPipeVariable: '_OCI_SYNCPIPE',
+      syncPipeLines: some.length,
+      timeoutMs: TIMEOUT_MS,
+    })
+    for (const line of piped.split('\n')) {
+      const { data } = parseSync(line)
+      if (data !== null && data > 1) pids.add(data)
+    }
+  }
+  return pids
+}
+
 /** The true exit code, 128+n by signal; `null` while the monitor has not written it. */
 export async function readExitCode(
   kernel: Kernel,
@@ -60,22 +119,6 @@ export async function readExitCode(
 ): Promise<number | null> {
   const text = await kernel.readText(posix.join(exitDir, id))
   return text !== null && /^-?\d{1,3}$/.test(text.trim()) ? Number(text) : null
-}
-
-/**
- * Whether the monitor has seen the container's cgroup run out of memory. A hint, not a verdict: on v1 it
- * is also written when the project's limit was hit and a neighbour was killed; on v2 conmon before 2.1.8
- * stops looking after the first harmless event. `CgroupHost.oomKills` counts what the kernel really killed.
- */
-export async function sawOom(kernel: Kernel, bundle: string): Promise<boolean> {
-  return kernel.exists(posix.join(bundle, 'oom'))
-}
-
-/** Tell the monitor to close and reopen its log: rename the file, then call this. Message 2 of its `ctl` fifo. */
-export async function reopenLog(kernel: Kernel, bundle: string): Promise<void> {
-  // To open a fifo that nobody reads any more waits for ever: a program can be ended, an open cannot.
-  const fifo = posix.join(bundle, 'ctl')
-  await kernel.run('tee', ['-a', fifo], { input: '2 0 0\n', timeoutMs: 2000 })
 }
 
 function conmonArguments({ runtime, id, name, bundle, logPath, exitDir }: CreateRequest): string[] {

@@ -2,6 +2,7 @@ import { posix } from 'node:path'
 import { PakError } from '../errors.ts'
 import type { Kernel, RunResult } from '../kernel/kernel.ts'
 import { packageOf } from '../kernel/packages.ts'
+import { runParallel } from '../kernel/parallel.ts'
 import { execInvocation, type RuntimeExec, type RuntimeInvocation } from './exec.ts'
 
 export interface OciState {
@@ -19,9 +20,13 @@ export interface OciRuntime {
   readonly path: string
   readonly root: string
   start(id: string): Promise<void>
+  /** All of them from one spawn. False when any failed: then ask each for its state. */
+  startAll(ids: readonly string[]): Promise<boolean>
   /** A signal's name or number. A container that is gone is success, as for `remove`. */
   kill(id: string, signal: string): Promise<void>
   remove(id: string, force: boolean): Promise<void>
+  /** By force. False when any failed, be it that it was gone already. */
+  removeAll(ids: readonly string[]): Promise<boolean>
   pause(id: string): Promise<void>
   resume(id: string): Promise<void>
   /** `null` when the runtime does not know the container. */
@@ -37,6 +42,8 @@ interface RuntimeOptions {
   readonly root: string
 }
 
+/** More of them at once only wait for the kernel's locks. */
+const PARALLEL = 4
 const TOOL_FOLDERS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']
 const ENVIRONMENT = { PATH: TOOL_FOLDERS.join(':'), LANG: 'C', LC_ALL: 'C' }
 const GONE =
@@ -51,6 +58,12 @@ export async function ociRuntime(kernel: Kernel, options: RuntimeOptions): Promi
     if (result.exitCode !== 0) throw failure(operation, id, result)
     return result
   }
+  const callAll = async (ids: readonly string[], args: readonly string[]): Promise<boolean> => {
+    if (ids.length === 0) return true
+    const argumentLists = ids.map((id) => ['--root', root, ...args, id])
+    const run = { file: path, argumentLists, parallel: PARALLEL, env: ENVIRONMENT }
+    return (await runParallel(kernel, { ...run, timeoutMs: 120_000 })).exitCode === 0
+  }
   const orGone = (promise: Promise<unknown>): Promise<void> =>
     promise.then(
       () => {},
@@ -63,6 +76,8 @@ export async function ociRuntime(kernel: Kernel, options: RuntimeOptions): Promi
     path,
     root,
     start: async (id) => void (await call('start', id, ['start', id])),
+    startAll: (ids) => callAll(ids, ['start']),
+    removeAll: (ids) => callAll(ids, ['delete', '--force']),
     kill: (id, signal) => orGone(call('kill', id, ['kill', id, signal])),
     remove: (id, force) =>
       orGone(call('remove', id, ['delete', ...(force ? ['--force'] : []), id])),

@@ -1,6 +1,8 @@
+import { join } from 'node:path'
 import { PakError } from '../../errors.ts'
 import {
   configure,
+  configureAll,
   connect,
   type Interface,
   type Link,
@@ -30,14 +32,18 @@ export async function attachContainers(
   const { networks } = await host.records.of(context.project)
   const wirings = created.map((container) => wiringOf(host, container, networks))
   const linked = await link(host, wirings, context)
-  return forEach(wirings, context, async ({ pid, spec, interfaces }, index) => {
+  const wired = wirings.filter((wiring, index) => linked[index] === null && ownsNetwork(wiring))
+  const whole = wired.length === 0 || (await configureAll(host.kernel, wired))
+  return forEach(wirings, context, async (wiring, index) => {
     const outcome = linked[index]
     if (outcome !== undefined && outcome !== null) throw outcome
-    // A namespace of its own without a network still wants its loopback.
-    if (spec.networkMode.kind === 'bridge' || spec.networkMode.kind === 'none')
-      await configure(host.kernel, pid, interfaces)
+    if (!whole && ownsNetwork(wiring)) await configure(host.kernel, wiring.pid, wiring.interfaces)
   })
 }
+
+/** A namespace of its own without a network still wants its loopback. */
+const ownsNetwork = ({ spec: { networkMode } }: Wiring): boolean =>
+  networkMode.kind === 'bridge' || networkMode.kind === 'none'
 
 async function link(
   host: LinuxHost,
@@ -65,6 +71,8 @@ async function link(
 
 interface Wiring {
   readonly pid: number
+  /** For the lines of `ip -batch`, in the bundle. */
+  readonly file: string
   readonly spec: ContainerRecord['spec']
   readonly links: readonly Link[]
   readonly interfaces: readonly Interface[]
@@ -83,6 +91,7 @@ function wiringOf(
   })
   return {
     pid,
+    file: join(host.layout.bundle(record.id), 'interfaces'),
     spec: record.spec,
     links: ends.map(({ network, address, peer }) => ({
       // The kernel frees a dead namespace's veth in its own time: a restart must not need the old name.

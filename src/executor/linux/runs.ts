@@ -90,7 +90,11 @@ export async function release(
 ): Promise<void> {
   // Giving up half-way would leak: an interrupt does not reach in here, each call has its own bound.
   const whole = { ...context, signal: AbortSignal.timeout(120_000) }
-  const outcomes = await forEach(records, whole, ({ id }) => host.oci.remove(id, true))
+  const ids = records.map(({ id }) => id)
+  const outcomes =
+    records.length > 1 && (await host.oci.removeAll(ids))
+      ? []
+      : await forEach(ids, whole, (id) => host.oci.remove(id, true))
   const unmounted = await unmountRootfs(
     host.kernel,
     records.map(({ id }) => host.layout.rootfs(id)),

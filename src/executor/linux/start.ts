@@ -1,7 +1,7 @@
 import { PakError } from '../../errors.ts'
 import { identify } from '../../kernel/process.ts'
 import type { StepOf } from '../../model/plan.ts'
-import { createContainer } from '../../runtime/monitor.ts'
+import { createContainers } from '../../runtime/monitor.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
 import { attachContainers } from './attach.ts'
 import { forEach } from './batch.ts'
@@ -41,9 +41,12 @@ export async function startContainers(
       context,
     ),
   )
-  await through((ready) => forEach(ready, context, (launch) => create(host, launch, context)))
+  await through((ready) =>
+    forEach(ready, context, ({ record }) => writeBundle(host, context.project, record)),
+  )
+  await through((ready) => create(host, ready, context))
   await through((ready) => attachContainers(host, ready, context))
-  await through((ready) => forEach(ready, context, (launch) => letGo(host, launch, context)))
+  await through((ready) => letGo(host, ready, context))
   const failed = launches.filter(({ index }) => outcomes[index] !== null)
   await release(
     host,
@@ -84,30 +87,47 @@ async function pending(
   return launches
 }
 
-async function create(host: LinuxHost, launch: Launch, context: RunContext): Promise<void> {
-  const { record } = launch
-  await writeBundle(host, context.project, record)
-  const { pid } = await createContainer(host.kernel, {
-    runtime: host.oci,
-    id: record.id,
-    name: record.name,
-    bundle: host.layout.bundle(record.id),
-    logPath: host.layout.log(context.project, record.name),
-    exitDir: host.layout.exits,
-    signal: context.signal,
+async function create(
+  host: LinuxHost,
+  launches: readonly Launch[],
+  context: RunContext,
+): Promise<readonly StepOutcome[]> {
+  const results = await createContainers(
+    host.kernel,
+    launches.map(({ record }) => ({
+      runtime: host.oci,
+      id: record.id,
+      name: record.name,
+      bundle: host.layout.bundle(record.id),
+      logPath: host.layout.log(context.project, record.name),
+      exitDir: host.layout.exits,
+      signal: context.signal,
+    })),
+  )
+  return launches.map((launch, index) => {
+    const result = results[index] ?? 0
+    if (result instanceof PakError) return result
+    launch.pid = result
+    return null
   })
-  launch.pid = pid
 }
 
-async function letGo(host: LinuxHost, { record, pid }: Launch, context: RunContext): Promise<void> {
-  const process = await identify(host.kernel, pid)
-  if (process === null)
-    throw new PakError('runtime', `start container \`${record.name}\`: it ended before it began`)
+/** The last stage: from here on the container runs, and its record says so. */
+async function letGo(
+  host: LinuxHost,
+  launches: readonly Launch[],
+  context: RunContext,
+): Promise<readonly StepOutcome[]> {
+  const processes = await Promise.all(launches.map(({ pid }) => identify(host.kernel, pid)))
   const startedAt = host.now().toISOString()
-  await host.oci.start(record.id)
-  await host.records.putContainer(context.project, {
-    ...record,
-    run: { pid, startTicks: process.startTicks, startedAt },
-    exit: null,
+  const whole = await host.oci.startAll(launches.map(({ record }) => record.id))
+  return forEach(launches, context, async ({ record }, index) => {
+    const process = processes[index] ?? null
+    if (process === null)
+      throw new PakError('runtime', `start container \`${record.name}\`: it ended before it began`)
+    if (!whole && (await host.oci.state(record.id))?.status === 'created')
+      await host.oci.start(record.id)
+    const run = { ...process, startedAt }
+    await host.records.putContainer(context.project, { ...record, run, exit: null })
   })
 }

@@ -1,5 +1,4 @@
 import { spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
 import { hostKernel } from '../../src/kernel/host.ts'
 import { enterHostView } from '../../src/runtime/cgroups.ts'
 
@@ -23,7 +22,3 @@ export async function inPrivateMounts(file: string): Promise<boolean> {
   process.exitCode = status ?? 1
   return false
 }
-
-/** The identity of this process's mount namespace, to compare with another's. */
-export const mountIds = (pid: number | 'self'): readonly string[] =>
-  readFileSync(`/proc/${pid}/mountinfo`, 'utf8').match(/^\d+/gm) ?? []

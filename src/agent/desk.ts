@@ -76,8 +76,10 @@ export class Desk {
    * up and return the processes that end when `exit` is called; empty when the agent stays.
    */
   async leaveIfLast(): Promise<readonly number[]> {
-    const left = await this.#leave(1)
-    return left ? leavingProcesses() : []
+    if (this.#requests > 1 || (await this.shop.parts.executor.projects()).length > 0) return []
+    // The ends of its containers have each asked for a look at a project that is gone by now.
+    await this.loop.quiet()
+    return (await this.#leave(1)) ? leavingProcesses() : []
   }
 
   /** Whatever there is to look after: finish what is under way, and leave the containers running. */

@@ -61,6 +61,11 @@ export class Loop implements AsyncDisposable {
     return [...this.#lanes.values()].some((lane) => lane.running > 0)
   }
 
+  /** Resolves when all that was asked for until now is done. */
+  async quiet(): Promise<void> {
+    await Promise.all([...this.#lanes.values()].map(({ tail }) => tail))
+  }
+
   /** No pass begins any more; resolves when what is under way has ended. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true
@@ -69,7 +74,7 @@ export class Loop implements AsyncDisposable {
       if (lane.pending?.timer != null) clearTimeout(lane.pending.timer)
       lane.pending = null
     }
-    await Promise.allSettled([...this.#lanes.values()].map(({ tail }) => tail))
+    await this.quiet()
   }
 
   #passAfter(

@@ -30,54 +30,82 @@ export function normalizeContainer(
   service: Field,
   files: EnvFiles,
 ): ContainerSpec {
-  const at = (name: string) => child(service, name)
-  const one = (name: string, parse: (text: string) => string) =>
-    take<string | null>(context, at(name), { parse, fallback: null })
-  const each = (name: string, parse: (text: string) => string) => takeEach(context, at(name), parse)
   const source = normalizeSource(context, service)
-  const networkMode = networks.normalizeNetworkMode(context, at('network_mode'))
+  const reader = readerOf(context, service)
   return {
     source,
+    environment: normalizeEnvironment(context, service, files),
+    labels: normalizeLabels(context, reader.at('labels')),
+    limits: normalizeServiceLimits(context, service),
+    mounts: normalizeMounts(context, service),
+    readOnly: normalizeReadOnly(context, reader.at('read_only'), source),
+    ...normalizeProcess(context, reader),
+    ...normalizeNetworking(context, reader),
+    ...normalizeConfinement(context, reader),
+  }
+}
+
+interface Reader {
+  readonly at: (name: string) => Field | null
+  readonly one: (name: string, parse: (text: string) => string) => string | null
+  readonly each: (name: string, parse: (text: string) => string) => readonly string[]
+}
+
+function readerOf(context: Context, service: Field): Reader {
+  const at = (name: string) => child(service, name)
+  return {
+    at,
+    one: (name, parse) => take<string | null>(context, at(name), { parse, fallback: null }),
+    each: (name, parse) => takeEach(context, at(name), parse),
+  }
+}
+
+function normalizeProcess(context: Context, { at, one, each }: Reader) {
+  const grace = { parse: parseDuration, fallback: DEFAULT_GRACE_MS }
+  return {
     entrypoint: normalizeCommand(context, at('entrypoint')),
     command: normalizeCommand(context, at('command')),
-    environment: normalizeEnvironment(context, service, files),
     workingDir: one('working_dir', names.parseTarget),
     user: one('user', names.parseUser),
     groupAdd: sortedSet(each('group_add', names.parseGroup)),
+    restart: normalizeRestart(context, at('restart')),
+    healthcheck: normalizeHealthcheck(context, at('healthcheck')),
+    stopSignal: one('stop_signal', names.parseSignal),
+    stopGraceMs: take(context, at('stop_grace_period'), grace),
+    init: takeBoolean(at('init'), false),
+  }
+}
+
+function normalizeNetworking(context: Context, { at, one, each }: Reader) {
+  const networkMode = networks.normalizeNetworkMode(context, at('network_mode'))
+  return {
     hostname: one('hostname', names.parseHostname),
     domainname: one('domainname', names.parseDomain),
-    labels: normalizeLabels(context, at('labels')),
-    limits: normalizeServiceLimits(context, service),
-    mounts: normalizeMounts(context, service),
-    shmBytes: take(context, at('shm_size'), { parse: parseSize, fallback: DEFAULT_SHM_BYTES }),
     networkMode,
     networks:
       networkMode.kind === 'bridge' ? networks.normalizeAttachments(context, at('networks')) : [],
     ports: normalizePorts(context, at('ports')),
     expose: sortedPorts(takeEach(context, at('expose'), parseExpose).flat()),
-    restart: normalizeRestart(context, at('restart')),
-    healthcheck: normalizeHealthcheck(context, at('healthcheck')),
-    stopSignal: one('stop_signal', names.parseSignal),
-    stopGraceMs: take(context, at('stop_grace_period'), {
-      parse: parseDuration,
-      fallback: DEFAULT_GRACE_MS,
-    }),
-    init: takeBoolean(at('init'), false),
-    readOnly: normalizeReadOnly(context, at('read_only'), source),
+    extraHosts: networks.normalizeExtraHosts(context, at('extra_hosts')),
+    dns: each('dns', names.parseAddress),
+    dnsSearch: each('dns_search', names.parseDomain),
+    dnsOptions: each('dns_opt', names.parseResolverOption),
+  }
+}
+
+function normalizeConfinement(context: Context, { at, each }: Reader) {
+  return {
+    shmBytes: take(context, at('shm_size'), { parse: parseSize, fallback: DEFAULT_SHM_BYTES }),
     capAdd: sortedSet(each('cap_add', names.parseCapability)),
     capDrop: sortedSet(each('cap_drop', names.parseCapability)),
     privileged: takeBoolean(at('privileged'), false),
     security: security.normalizeSecurity(context, at('security_opt')),
     sysctls: security.normalizeSysctls(context, at('sysctls')),
     ulimits: security.normalizeUlimits(context, at('ulimits')),
-    extraHosts: networks.normalizeExtraHosts(context, at('extra_hosts')),
-    dns: each('dns', names.parseAddress),
-    dnsSearch: each('dns_search', names.parseDomain),
-    dnsOptions: each('dns_opt', names.parseResolverOption),
     devices: security.normalizeDevices(context, at('devices')),
     pidMode: networks.normalizeNamespace(context, at('pid'), []),
     ipcMode: networks.normalizeNamespace(context, at('ipc'), ['private', 'shareable']),
-    utsMode: at('uts') === null ? null : 'host',
+    utsMode: at('uts') === null ? null : ('host' as const),
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Problems } from './problem.ts'
-import { child, entriesOf, type Field, itemsOf, spanOf, textOf } from './tree.ts'
+import { entriesOf, type Field, itemsOf, spanOf, textOf } from './tree.ts'
 
 /** What the normaliser knows besides the file. */
 export interface Context {
@@ -114,13 +114,4 @@ export function compare(a: string, b: string): number {
 /** Sorted, each once. */
 export function sortedSet(texts: Iterable<string>): readonly string[] {
   return [...new Set(texts)].sort(compare)
-}
-
-/** The first of these keys that is there. */
-export function firstChild(field: Field, ...names: readonly string[]): Field | null {
-  for (const name of names) {
-    const found = child(field, name)
-    if (found !== null) return found
-  }
-  return null
 }

@@ -34,8 +34,10 @@ export function parseManifest(source: SourceFile): ManifestNode {
     problems,
     anchors: new Map(),
     open: new Set(),
-    sizes: new Map(),
+    extents: new Map(),
     size: 0,
+    depth: 0,
+    deepest: 0,
   }
   const root =
     document === null || document.contents === null ? null : toNode(state, document.contents)
@@ -93,23 +95,36 @@ interface State {
   readonly anchors: Map<string, ManifestNode>
   /** Anchors whose node is still being read: an alias to one of them is a cycle. */
   readonly open: Set<string>
-  /** Number of nodes below and including a node that has an anchor. */
-  readonly sizes: Map<ManifestNode, number>
+  readonly extents: Map<ManifestNode, Extent>
+  /** Nodes so far, with aliases written out. */
   size: number
+  depth: number
+  /** The deepest level that was reached since the nearest node above was begun, aliases written out. */
+  deepest: number
+}
+
+/** Of a node that has an anchor: how many nodes it is made of, and how many levels are below it. */
+interface Extent {
+  readonly nodes: number
+  readonly levels: number
 }
 
 function toNode(state: State, node: ParsedNode): ManifestNode {
   if (isAlias(node)) return aliased(state, node.source, spanOf(state, node.range))
   const { anchor } = node
-  const before = state.size
+  const before = { size: state.size, deepest: state.deepest }
   state.size++
+  state.deepest = ++state.depth
   if (anchor !== undefined) state.open.add(anchor)
   const made = toValue(state, node)
   if (anchor !== undefined) {
     state.open.delete(anchor)
     state.anchors.set(anchor, made)
-    state.sizes.set(made, state.size - before)
+    const levels = state.deepest - state.depth
+    state.extents.set(made, { nodes: state.size - before.size, levels })
   }
+  state.depth--
+  state.deepest = Math.max(state.deepest, before.deepest)
   return made
 }
 
@@ -124,7 +139,11 @@ function aliased(state: State, name: string, span: Span): ManifestNode {
   if (node === undefined)
     return complain(`there is no anchor \`&${shown(name)}\` before this alias`)
   if (state.size > MOST_NODES) return emptyMap(span)
-  state.size += state.sizes.get(node) ?? 1
+  const { nodes, levels } = state.extents.get(node) ?? { nodes: 1, levels: 0 }
+  const deepest = state.depth + 1 + levels
+  if (deepest > MOST_DEPTH) return complain(`nested deeper than ${MOST_DEPTH} levels`)
+  state.deepest = Math.max(state.deepest, deepest)
+  state.size += nodes
   if (state.size > MOST_NODES)
     return complain(`with its aliases written out the file has more than ${MOST_NODES} values`)
   return node

@@ -1,10 +1,8 @@
-import { mkdtemp, open, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { loadManifest } from '../../src/manifest/load.ts'
-import { errorOf, load, problemsOf, service } from './support.ts'
+import { errorOf, folderWith, load, problemsOf, service } from './support.ts'
 
 const NASTY = [
   'a\nb',
@@ -70,27 +68,21 @@ for (const [name, text] of Object.entries({
     assert.match((await problemsOf(text))[0] ?? '', /^\d+:\d+ : nested deeper than 100 levels/)
   })
 
+test('aliases that pile up levels are refused as nesting is', async () => {
+  const lines = ['x-a0: &a0 1']
+  for (let n = 1; n < 1500; n++)
+    lines.push(`x-a${n}: &a${n} ${'['.repeat(40)}*a${n - 1}${']'.repeat(40)}`)
+  const problems = await problemsOf(`${lines.join('\n')}\ncontainers: {}\n`)
+  assert.match(problems[0] ?? '', /nested deeper than 100 levels/)
+})
+
 test('a file of 100 MB is refused without being read whole', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'pakt-manifest-'))
-  try {
-    const file = await open(join(folder, 'pak.yaml'), 'w')
-    await file.truncate(100 * 1024 * 1024)
-    await file.close()
-    const request = {
-      files: [],
-      cwd: folder,
-      projectName: null,
-      profiles: [],
-      envFiles: [],
-      environment: {},
-    }
-    await loadManifest(request)
-    assert.unreachable()
-  } catch (error) {
-    assert.match(String(error), /read file, `pak.yaml`: larger than 4 MiB/)
-  } finally {
-    await rm(folder, { recursive: true })
-  }
+  await using folder = await folderWith({})
+  const file = await open(join(folder.path, 'pak.yaml'), 'w')
+  await file.truncate(100 * 1024 * 1024)
+  await file.close()
+  const error = await errorOf('', { files: [join(folder.path, 'pak.yaml')] })
+  assert.match(String(error), /read file, `.*pak.yaml`: larger than 4 MiB/)
 })
 
 test('a file of 4 MiB of brackets, dollars or keys takes bounded time', async () => {

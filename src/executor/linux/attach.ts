@@ -7,12 +7,12 @@ import {
   type Interface,
   type Link,
   macAddress,
-  vethName,
 } from '../../network/bridge.ts'
 import { parseCidr } from '../../network/ipv4.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
 import { forEach } from './batch.ts'
 import type { LinuxHost } from './host.ts'
+import { hostEnd } from './networks.ts'
 import type { ContainerRecord, NetworkRecord } from './records.ts'
 
 interface Created {
@@ -94,8 +94,7 @@ function wiringOf(
     file: join(host.layout.bundle(record.id), 'interfaces'),
     spec: record.spec,
     links: ends.map(({ network, address, peer }) => ({
-      // The kernel frees a dead namespace's veth in its own time: a restart must not need the old name.
-      host: vethName(host.layout.seed(record.id, network.spec.name, String(pid))),
+      host: hostEnd(host, record, { network: network.spec.name, pid }),
       bridge: network.bridge,
       peer,
       pid,

@@ -1,13 +1,21 @@
 import { PakError } from '../../errors.ts'
+import { ipBatch } from '../../kernel/ip.ts'
 import type { Attachment } from '../../model/desired.ts'
 import type { StepOf } from '../../model/plan.ts'
-import { allowForwarding, bridgeName, createBridges, removeBridges } from '../../network/bridge.ts'
+import {
+  allowForwarding,
+  attachBatch,
+  bridgeName,
+  createBridges,
+  removeBridges,
+  vethName,
+} from '../../network/bridge.ts'
 import { chooseSubnet, gatewayOf, hostRoutes, lease } from '../../network/ipam.ts'
 import { parseCidr } from '../../network/ipv4.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
 import { expected, forEach } from './batch.ts'
 import type { LinuxHost } from './host.ts'
-import type { NetworkRecord } from './records.ts'
+import type { ContainerRecord, NetworkRecord } from './records.ts'
 
 /** Records and bridges of all networks that are asked for, in one `ip` batch. */
 export async function createNetworks(
@@ -38,6 +46,7 @@ export async function createNetworks(
     return failAll(outcomes, error)
   }
   for (const record of records) await host.records.putNetwork(context.project, record)
+  await reattach(host, context.project, records)
   return outcomes
 }
 
@@ -60,6 +69,35 @@ export async function removeNetworks(
     host.records.drop(context.project, 'networks', args.network),
   )
 }
+
+/** A bridge that was deleted and made anew: what ran on it hangs in the air until it is put back. */
+async function reattach(
+  host: LinuxHost,
+  projectName: string,
+  networks: readonly NetworkRecord[],
+): Promise<void> {
+  const { containers } = await host.records.of(projectName)
+  const wanted = networks.flatMap(({ spec, bridge }) =>
+    [...containers.values()].flatMap((record) =>
+      record.run !== null && record.addresses[spec.name] !== undefined
+        ? { host: hostEnd(host, record, { network: spec.name, pid: record.run.pid }), bridge }
+        : [],
+    ),
+  )
+  if (wanted.length === 0) return
+  const links = new Set(await host.kernel.list('/sys/class/net'))
+  await ipBatch(host.kernel, attachBatch(wanted.filter((link) => links.has(link.host))))
+}
+
+/**
+ * Host end of a container's veth. The kernel frees a dead namespace's veth in its own time: the pid in
+ * the name keeps a restart from needing the old one.
+ */
+export const hostEnd = (
+  host: LinuxHost,
+  record: ContainerRecord,
+  { network, pid }: { readonly network: string; readonly pid: number },
+): string => vethName(host.layout.seed(record.id, network, String(pid)))
 
 interface LeaseRequest {
   readonly container: string

@@ -5,6 +5,8 @@ import { join } from 'node:path'
 /** Build `dist/` when it is missing or older than what it is made from; whether it is good now. */
 export function provideBuild(projectFolder: string): boolean {
   const built = join(projectFolder, 'dist', 'pak.js')
+  // The emulated machine sees what was built outside, and building there takes minutes.
+  if (process.env['PAK_VM'] === '1') return existsSync(built)
   const sources = ['src', 'schema', '.build', 'package.json'].map((name) =>
     join(projectFolder, name),
   )

@@ -1,3 +1,4 @@
+import { imagesInUse } from '../executor/linux/images.ts'
 import { layoutOf } from '../executor/linux/layout.ts'
 import { linuxExecutor, linuxHost, prepareHost, releaseHost } from '../executor/linux/linux.ts'
 import { probe } from '../executor/linux/probe.ts'
@@ -22,7 +23,10 @@ export async function assemble(context: AgentContext): Promise<AgentParts> {
       list: () => listVolumes(host),
       remove: (project, volume) => removeVolumeByUser(host, project, volume),
     },
-    images: host.images,
+    images: {
+      ...host.images,
+      remove: async (reference) => host.images.remove(reference, await imagesInUse(host)),
+    },
     releaseHost: () => releaseHost(kernel, layout),
     startDns: (sockets, signal) => serveHostNames(host, sockets, signal),
   }

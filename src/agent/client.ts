@@ -1,6 +1,8 @@
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ExecInvocation, ExecRequest } from '../executor/executor.ts'
+import { hostKernel } from '../kernel/host.ts'
+import { identify } from '../kernel/process.ts'
 import type { PakEvent } from '../model/events.ts'
 import type { ImageRecord } from '../model/image.ts'
 import type { ObservedState } from '../model/observed.ts'
@@ -147,15 +149,13 @@ export class AgentClient {
 /** After the last `down`, nothing of pak is left when the command returns. */
 async function gone(pids: readonly number[]): Promise<void> {
   const deadline = performance.now() + LEAVING_TIMEOUT_MS
-  while (pids.some(isThere) && performance.now() < deadline) await sleep(3)
+  for (const pid of pids)
+    while ((await isThere(pid)) && performance.now() < deadline) await sleep(3)
 }
 
-function isThere(pid: number): boolean {
-  try {
-    return process.kill(pid, 0)
-  } catch {
-    return false
-  }
+/** A zombie has left all that it held; when it is reaped is for its parent to say, and some are slow. */
+async function isThere(pid: number): Promise<boolean> {
+  return (await identify(hostKernel, pid)) !== null
 }
 
 function archiveCall(

@@ -75,12 +75,18 @@ function publications(
   containers: readonly { readonly name: string; readonly spec: ContainerSpec }[],
   internal: ReadonlyMap<string, boolean>,
 ): readonly PlannedPublication[] {
+  // Replicas publish one port between them: the first of them receives.
+  const taken = new Set<string>()
+  const first = ({ hostIp, published, protocol }: PublishedPort): boolean => {
+    const place = `${hostIp}:${published}/${protocol}`
+    return !taken.has(place) && taken.add(place).size > 0
+  }
   return containers
     .flatMap(({ name, spec }) => {
       const to = receiver(spec, internal)
       if (to === null) return []
       const { network, ipv4 } = to
-      return spec.ports.map(({ hostIp, published, target, protocol }) => {
+      return spec.ports.filter(first).map(({ hostIp, published, target, protocol }) => {
         return { container: name, hostIp, published, target, protocol, network, ipv4 }
       })
     })

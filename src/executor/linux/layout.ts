@@ -26,8 +26,8 @@ export interface Layout extends Roots {
   readonly volatile: string
   /** The top lower layer of every root: folders and files that mounts land on. */
   readonly initLayer: string
-  /** The same for a root that contains pak's own state, which it hides. */
-  readonly hostInitLayer: string
+  /** The same for a root that contains pak's own state, which it hides: one for each such folder. */
+  hostInitLayer(rootfs: string): string
   readonly projects: string
   project(projectName: string): string
   log(projectName: string, containerName: string): string
@@ -65,7 +65,8 @@ export function layoutOf(roots: Roots): Layout {
     images: join(root, 'images'),
     volatile,
     initLayer: join(volatile, 'init'),
-    hostInitLayer: join(volatile, 'init-host'),
+    hostInitLayer: (rootfs) =>
+      join(volatile, `init-${createHash('sha256').update(rootfs).digest('hex').slice(0, 8)}`),
     projects,
     project: (projectName) => join(projects, projectName),
     log: (projectName, containerName) =>

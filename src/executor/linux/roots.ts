@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import type { RootSource } from '../../model/desired.ts'
+import { realPaths } from '../../kernel/mount.ts'
 import { prepareInitLayer } from '../../storage/init-layer.ts'
 import { mountRootfs, type RootfsRequest } from '../../storage/rootfs.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
@@ -13,22 +13,26 @@ export async function mountRoots(
   _context: RunContext,
 ): Promise<readonly StepOutcome[]> {
   if (records.length === 0) return []
-  const hidden = [host.layout.root, host.layout.runRoot]
   await prepareInitLayer(host.kernel, { folder: host.layout.initLayer, hidden: [] })
-  await prepareInitLayer(host.kernel, { folder: host.layout.hostInitLayer, hidden })
-  return mountRootfs(host.kernel, await Promise.all(records.map((record) => request(host, record))))
+  const outcomes: RootfsRequest[] = []
+  for (const record of records) outcomes.push(await request(host, record))
+  return mountRootfs(host.kernel, outcomes)
 }
 
 async function request(host: LinuxHost, record: ContainerRecord): Promise<RootfsRequest> {
   const layers = await lowers(host, record)
   const target = host.layout.rootfs(record.id)
-  return containsState(host, record.spec.source)
-    ? {
-        target,
-        lowers: [host.layout.hostInitLayer, ...layers],
-        folder: host.layout.volatileStorage(record.id),
-      }
-    : { target, lowers: [host.layout.initLayer, ...layers], folder: host.layout.storage(record.id) }
+  const { source } = record.spec
+  const hidden = source.kind === 'rootfs' ? await stateBelow(host, source.path) : []
+  if (source.kind !== 'rootfs' || hidden.length === 0)
+    return {
+      target,
+      lowers: [host.layout.initLayer, ...layers],
+      folder: host.layout.storage(record.id),
+    }
+  const folder = host.layout.hostInitLayer(source.path)
+  await prepareInitLayer(host.kernel, { folder, hidden, rootfs: source.path })
+  return { target, lowers: [folder, ...layers], folder: host.layout.volatileStorage(record.id) }
 }
 
 async function lowers(host: LinuxHost, record: ContainerRecord): Promise<readonly string[]> {
@@ -38,9 +42,12 @@ async function lowers(host: LinuxHost, record: ContainerRecord): Promise<readonl
 }
 
 /**
- * overlayfs refuses an upper folder below its own lower one (ELOOP, ovl_check_overlapping_layers): a
- * root that contains pak's state gets its writable layer on the agent's private tmpfs instead.
+ * pak's own folders below a root. overlayfs refuses an upper folder below its own lower one (ELOOP,
+ * ovl_check_overlapping_layers): such a root gets its writable layer on the agent's private tmpfs, and an
+ * init layer that hides the state.
  */
-export function containsState(host: LinuxHost, source: RootSource): boolean {
-  return source.kind === 'rootfs' && `${host.layout.root}/`.startsWith(join(source.path, '/'))
+async function stateBelow(host: LinuxHost, rootfs: string): Promise<readonly string[]> {
+  const { root, runRoot } = host.layout
+  const [real = rootfs, ...state] = await realPaths(host.kernel, [rootfs, root, runRoot])
+  return state.filter((path) => path.startsWith(join(real, '/')))
 }

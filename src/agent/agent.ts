@@ -1,13 +1,18 @@
+import { closeSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { truncate, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { errorFacts } from '../errors.ts'
 import { hostKernel } from '../kernel/host.ts'
 import type { AgentContext, AgentParts, Roots } from './parts.ts'
 import { serve } from './serve.ts'
 import { portOfFd } from './sockets.ts'
-import { startSupervisor } from './supervise.ts'
+import { CANNOT_START, startSupervisor } from './supervise.ts'
 import { version } from './version.ts'
 
 const [API_FD, UDP_FD, TCP_FD] = [3, 4, 5]
+const O_CLOEXEC = 0o2000000
+const LOG_LIMIT_BYTES = 1024 * 1024
 
 export type PartsFactory = (context: AgentContext) => Promise<AgentParts>
 
@@ -22,15 +27,49 @@ export async function main(args: readonly string[], parts?: PartsFactory): Promi
     return superviseInForeground(roots)
   }
   process.title = `pak agent ${roots.root}`
+  closeStrangers()
+  const files = filesOf(roots)
+  await truncateLong(files.log)
   try {
     return await run(roots, parts ?? (await import('./assemble.ts')).assemble)
   } catch (error) {
-    const { message, hint } = errorFacts(error)
-    process.stderr.write(
-      `${new Date().toISOString()} agent: ${message}${hint ? `\n  ${hint}` : ''}\n`,
-    )
-    return 1
+    const facts = errorFacts(error)
+    process.stderr.write(`${new Date().toISOString()} agent: ${facts.message}\n`)
+    await writeFile(files.error, JSON.stringify(facts), { mode: 0o600 }).catch(() => {})
+    // Whatever was opened until then must not keep a process that does nothing.
+    process.exit(CANNOT_START)
   }
+}
+
+const filesOf = ({ runRoot }: Roots) => ({
+  log: join(runRoot, 'agent.log'),
+  error: join(runRoot, 'agent.error'),
+})
+
+/**
+ * Descriptors that a careless caller left open (a lock, a pipe somebody reads to its end) must not live
+ * on in monitors. Node's own are all close-on-exec, and so tell themselves apart.
+ */
+function closeStrangers(): void {
+  for (const name of readdirSync('/proc/self/fd')) {
+    const fd = Number(name)
+    if (fd > TCP_FD && isInheritable(fd)) closeSync(fd)
+  }
+}
+
+/** `flags` of proc_pid_fdinfo(5) is octal and has O_CLOEXEC. */
+function isInheritable(fd: number): boolean {
+  try {
+    const flags = /^flags:\s+(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1]
+    return flags !== undefined && (Number.parseInt(flags, 8) & O_CLOEXEC) === 0
+  } catch {
+    return false
+  }
+}
+
+async function truncateLong(log: string): Promise<void> {
+  const size = statSync(log, { throwIfNoEntry: false })?.size ?? 0
+  if (size > LOG_LIMIT_BYTES) await truncate(log)
 }
 
 /** Resolves never: an agent ends by `exit`, so that a stray handle cannot keep it. */

@@ -7,6 +7,7 @@ import { acquireLock, tryLock } from './lock.ts'
 
 /** Long enough that every connection made before the socket lost its name has been accepted. */
 const DRAIN_MS = 5
+const FILES = ['pak.sock.leaving', 'agent.json', 'agent.error', 'health.json', 'agent.log']
 
 export interface DepartureOptions {
   readonly kernel: Kernel
@@ -45,8 +46,7 @@ export class Departure {
       }
       await this.#options.close()
       await this.#options.releaseHost()
-      for (const name of ['pak.sock.leaving', 'agent.json', 'health.json', 'agent.log'])
-        await rm(this.#path(name), { force: true })
+      for (const name of FILES) await rm(this.#path(name), { force: true })
       return true
     } finally {
       await lock[Symbol.asyncDispose]()

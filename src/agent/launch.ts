@@ -1,13 +1,14 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { realpathSync } from 'node:fs'
-import { mkdir, readFile } from 'node:fs/promises'
+import { mkdir, readFile, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { PakError } from '../errors.ts'
+import { errorFromFacts, PakError } from '../errors.ts'
 import { hostKernel } from '../kernel/host.ts'
 import { packageOf } from '../kernel/packages.ts'
+import type { ErrorFacts } from '../model/events.ts'
 import { AgentClient } from './client.ts'
 import { acquireLock } from './lock.ts'
 import type { Roots } from './parts.ts'
@@ -187,7 +188,12 @@ function toolMissing(cause: unknown): PakError {
   })
 }
 
-async function startError({ runRoot }: Roots, reason: string): Promise<PakError> {
+async function startError({ runRoot }: Roots, reason: string): Promise<Error> {
+  const told = join(runRoot, 'agent.error')
+  const facts = await readFile(told, 'utf8').catch(() => null)
+  await rm(told, { force: true })
+  // Only the agent writes it.
+  if (facts !== null) return errorFromFacts(JSON.parse(facts) as ErrorFacts)
   const path = join(runRoot, 'agent.log')
   const text = await readFile(path, 'utf8').catch(() => '')
   const tail = text.trimEnd().split('\n').slice(-LOG_LINES).join('\n  ')

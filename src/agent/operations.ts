@@ -29,6 +29,9 @@ export interface Caller {
   readonly report: (line: OperationLine) => void
 }
 
+/** Flushed firewalls and deleted bridges are mended within this time. */
+const LOOK_EVERY_MS = 15_000
+
 const NOBODY: Caller = { signal: new AbortController().signal, report: () => {} }
 const DOWN: DownOptions = {
   removeVolumes: false,
@@ -131,7 +134,8 @@ export async function pass(shop: Workshop, project: string, cause: string): Prom
       wanted === null ? nothing(project) : plan(wanted, seen, loopOptions(shop)),
     onAccepted: async () => {},
   })
-  return { ok: result.failed.length === 0, wakeAt: nextStart(observed, shop.now()) }
+  const wakeAt = desired === null ? null : nextLook(observed, shop.now())
+  return { ok: result.failed.length === 0, wakeAt }
 }
 
 function decideUp(shop: Workshop, options: UpOptions) {
@@ -184,11 +188,11 @@ function nothing(project: string): Plan {
   return { project, steps: [], summary, warnings: [] }
 }
 
-/** The earliest start that a restart policy has called for and that lies ahead. */
-function nextStart({ containers }: ObservedState, now: Date): Date | null {
+/** When a restart is due; and now and then at any rate, for drift that nobody tells about. */
+function nextLook({ containers }: ObservedState, now: Date): Date {
   const times = containers.flatMap(({ status }) =>
     status.state === 'stopped' && status.restartAt !== null ? [Date.parse(status.restartAt)] : [],
   )
   const ahead = times.filter((time) => time > now.getTime())
-  return ahead.length === 0 ? null : new Date(Math.min(...ahead))
+  return new Date(Math.min(now.getTime() + LOOK_EVERY_MS, ...ahead))
 }

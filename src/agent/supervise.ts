@@ -10,15 +10,17 @@ const ENVIRONMENT = {
 }
 
 /**
- * Fixed text; everything that varies is an argument. It holds the sockets (3, 4, 5) and the mount
- * namespace, and starts the agent again whenever it ends other than by its own will: at once after a
+ * Fixed text; everything that varies is an argument. It lets go of what its starter left open, as far as
+ * a shell can, holds the sockets (3, 4, 5) and the mount namespace, and starts the agent again whenever it ends other than by its own will: at once after a
  * good run, else after 100 ms, and once a second when it keeps failing. Without a container to look
- * after it gives up in the end; with one, never.
+ * after it gives up in the end; with one, never. An agent that cannot start at all (3, see CANNOT_START)
+ * is not tried again: whoever wanted it is told.
  */
 const LOOP = `
+exec 6>&- 7>&- 8>&- 9>&-
 run_root=$1
 shift
-child= stop= quick=0
+child= stop= quick=0 first=1
 trap 'stop=1; [ -z "$child" ] || kill -TERM "$child" 2>/dev/null' TERM INT HUP
 while :; do
   began=$(date +%s)
@@ -29,6 +31,8 @@ while :; do
   if [ "$status" -eq 0 ]; then exit 0; fi
   if [ -n "$stop" ]; then break; fi
   echo "supervisor: agent ended with $status"
+  if [ "$status" -eq 3 ] && [ -n "$first" ]; then break; fi
+  first=
   if [ $(($(date +%s) - began)) -ge 5 ]; then quick=0; continue; fi
   quick=$((quick + 1))
   if [ "$quick" -lt 5 ]; then sleep 0.1; continue; fi
@@ -41,6 +45,9 @@ done
 rm -f "$run_root/pak.sock" "$run_root/agent.json"
 exit 1
 `
+
+/** Exit status of an agent that could not even begin; why is in `agent.error`. */
+export const CANNOT_START = 3
 
 export interface Supervision {
   readonly runRoot: string

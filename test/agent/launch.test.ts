@@ -142,6 +142,32 @@ needsRoot('an agent that cannot start says why', async () => {
   assert.match((error as PakError).hint ?? '', 'no such luck')
 })
 
+needsRoot('an agent that cannot begin hands on its own error, at once', async () => {
+  await using roots = await testRoots()
+  const program = [...PROGRAM, '--broken']
+  const error = await ensureAgent(roots, undefined, { program }).catch((caught: unknown) => caught)
+  assert.is((error as PakError).code, 'tool_missing')
+  assert.is((error as PakError).message, 'run `crun`: not installed')
+  assert.not(existsSync(join(roots.runRoot, 'pak.sock')))
+})
+
+needsRoot('a descriptor that its starter left open does not live on in it', async () => {
+  await using roots = await testRoots()
+  await mkdir(roots.runRoot, { recursive: true })
+  const marker = join(roots.runRoot, 'marker')
+  await writeFile(marker, '')
+  const program = ['bash', '-c', `exec 30<"${marker}"; exec "$@"`, 'bash', ...PROGRAM]
+  const agent = await ensureAgent(roots, undefined, { program })
+  const { pid } = await agent.status()
+  const links = await Promise.all(
+    (await hostKernel.list(`/proc/${pid}/fd`)).map((fd) =>
+      hostKernel.readLink(`/proc/${pid}/fd/${fd}`),
+    ),
+  )
+  assert.not(links.includes(marker))
+  await agent.stop()
+})
+
 test('a lock is held once; a dead owner does not hold it', async () => {
   await using roots = await testRoots()
   await mkdir(roots.runRoot, { recursive: true })

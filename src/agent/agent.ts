@@ -1,6 +1,6 @@
 import { closeSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { truncate, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { errorFacts } from '../errors.ts'
 import { hostKernel } from '../kernel/host.ts'
@@ -103,13 +103,18 @@ function succeed({ runRoot }: Roots): void {
 }
 
 function rootsOf(args: readonly string[]): Roots {
+  const { PAK_ROOT, PAK_RUN_ROOT } = process.env
   const { values } = parseArgs({
     args: [...args],
     options: {
-      root: { type: 'string', default: '/var/lib/pak' },
-      'run-root': { type: 'string', default: '/run/pak' },
+      root: { type: 'string', default: PAK_ROOT || '/var/lib/pak' },
+      'run-root': { type: 'string', default: PAK_RUN_ROOT || '/run/pak' },
       runtime: { type: 'string', default: 'crun' },
     },
   })
-  return { root: values.root, runRoot: values['run-root'], runtime: values.runtime }
+  return {
+    root: resolve(values.root),
+    runRoot: resolve(values['run-root']),
+    runtime: values.runtime,
+  }
 }

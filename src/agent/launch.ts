@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { realpathSync } from 'node:fs'
-import { mkdir, readFile, rm } from 'node:fs/promises'
+import { mkdir, readFile, rm, rmdir } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -102,7 +102,10 @@ async function underLock<T>(
       return await work()
     } catch (error) {
       const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT'
-      if (!missing || performance.now() > deadline) throw explained(error, runRoot)
+      if (missing && performance.now() < deadline) continue
+      // Nobody lives in a folder that is empty.
+      await rmdir(runRoot).catch(() => {})
+      throw explained(error, runRoot)
     }
   }
 }
@@ -192,12 +195,22 @@ async function startError({ runRoot }: Roots, reason: string): Promise<Error> {
   const told = join(runRoot, 'agent.error')
   const facts = await readFile(told, 'utf8').catch(() => null)
   await rm(told, { force: true })
-  // Only the agent writes it.
-  if (facts !== null) return errorFromFacts(JSON.parse(facts) as ErrorFacts)
+  if (facts !== null) {
+    await sweep(runRoot)
+    // Only the agent writes it.
+    return errorFromFacts(JSON.parse(facts) as ErrorFacts)
+  }
   const path = join(runRoot, 'agent.log')
   const text = await readFile(path, 'utf8').catch(() => '')
   const tail = text.trimEnd().split('\n').slice(-LOG_LINES).join('\n  ')
   return new PakError('agent', `start agent: ${reason}`, { hint: `${path} ends:\n  ${tail}` })
+}
+
+/** What an agent that could not begin had made by then; whatever holds something stays. */
+async function sweep(runRoot: string): Promise<void> {
+  await rm(join(runRoot, 'agent.log'), { force: true })
+  for (const name of ['containers', 'exits', 'oci', 'volatile'])
+    await rmdir(join(runRoot, name)).catch(() => {})
 }
 
 async function isOutdated({ runRoot }: Roots): Promise<boolean> {

@@ -68,9 +68,11 @@ export function buildProgram(onChosen: (chosen: Chosen) => void): Command {
     .configureHelp({
       showGlobalOptions: false,
       subcommandTerm: (command) => command.name(),
-      // The overview lists the commands above the options.
-      visibleCommands: (command) =>
-        command.parent === null ? [] : new Help().visibleCommands(command),
+      formatHelp: (command, help) => {
+        const text = new Help().formatHelp(command, help)
+        // The overview lists the commands already, above the options.
+        return command.parent === null ? text.slice(0, text.lastIndexOf('\nCommands:')) : text
+      },
     })
     .configureOutput({ outputError: () => {}, writeErr: () => {} })
     .exitOverride()

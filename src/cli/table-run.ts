@@ -78,7 +78,7 @@ export const PLAN: CommandSpec = {
   examples: [
     'pak plan                        what would happen, in order, with reasons',
     'pak plan --detailed-exitcode    0: nothing to do, 2: changes, 1: error',
-    'pak plan -o today.json          save it; pak up --plan today.json applies just this',
+    'pak plan -o today.json          save it for pak up --plan today.json',
     'pak plan --simulate             on an empty host in memory; needs no root',
   ],
   options: [

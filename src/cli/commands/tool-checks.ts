@@ -60,7 +60,7 @@ async function toolVersion(kernel: Kernel, { file, versionArgs }: Tool): Promise
   try {
     const { stdout, stderr } = await kernel.run(file, versionArgs, { timeoutMs: 5_000 })
     const text = `${stdout}\n${stderr}`
-    return /\d+\.\d+(?:\.\d+)*|iproute2-[\w.]+/.exec(text)?.[0] ?? 'unknown version'
+    return /(?<=iproute2-)[\w.]+|\d+\.\d+(?:\.\d+)*/.exec(text)?.[0] ?? 'unknown version'
   } catch (error) {
     if (error instanceof PakError) return null
     throw error

@@ -1,4 +1,4 @@
-import { Listr, ListrLogger, type ListrTask, ProcessOutput } from 'listr2'
+import { DefaultRenderer, Listr, ListrLogger, type ListrTask, ProcessOutput } from 'listr2'
 import type { Plan } from '../../model/plan.ts'
 import type { Terminal } from '../terminal.ts'
 import { type OutlineUnit, outline } from './outline.ts'
@@ -79,6 +79,11 @@ function liveUnit(unit: OutlineUnit): LiveUnit {
   return { unit, open: new Set(unit.stepIds), settled, settle }
 }
 
+/** Listr2 would look whether stdout is a terminal; here stderr is, and stdout may well be a pipe. */
+class StderrRenderer extends DefaultRenderer {
+  static override nonTTY = true
+}
+
 /** On stderr: stdout is data. Listr2 leaves signals to pak. */
 function list(units: readonly LiveUnit[], terminal: Terminal): Listr {
   const logger = new ListrLogger({
@@ -90,7 +95,7 @@ function list(units: readonly LiveUnit[], terminal: Terminal): Listr {
       concurrent: true,
       exitOnError: false,
       registerSignalListeners: false,
-      forceTTY: true,
+      renderer: StderrRenderer,
       rendererOptions: { logger, collapseErrors: false, showErrorMessage: true },
     },
   )

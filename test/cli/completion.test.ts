@@ -1,0 +1,108 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import * as fs from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { complete } from '../../src/cli/commands/complete.ts'
+import { completion } from '../../src/cli/commands/completion.ts'
+import { flagsOf } from '../../src/cli/flags.ts'
+import { globalsOf } from '../../src/cli/globals.ts'
+import type { Invocation } from '../../src/cli/grammar.ts'
+import { installed, testUnless } from '../support/skip.ts'
+import { paperTerminal } from './paper.ts'
+
+const MANIFEST =
+  'name: shop\ncontainers:\n  web: { image: a }\n  worker: { image: a }\n  db: { image: a }\n'
+
+async function folderWith(manifest: string) {
+  const path = await fs.mkdtemp(join(tmpdir(), 'pakt-complete-'))
+  await fs.writeFile(join(path, 'pak.yaml'), manifest)
+  return { path, [Symbol.asyncDispose]: () => fs.rm(path, { recursive: true }) }
+}
+
+function invocation(words: readonly string[], cwd = '/'): Invocation {
+  const flags = flagsOf({})
+  const never = new AbortController().signal
+  return {
+    words,
+    flags,
+    globals: globalsOf(flags, { cwd, environment: {} }),
+    terminal: paperTerminal(),
+    interrupts: { signal: never, force: never, handleForce() {}, ignore() {} },
+  }
+}
+
+const candidates = async (line: string, cwd?: string) =>
+  (await complete(invocation(line.split(' '), cwd))).join(' ')
+
+test('commands, commands of commands, options and their choices', async () => {
+  assert.is(await candidates('p'), 'plan ps')
+  assert.is(await candidates('image '), 'load import ls rm')
+  assert.is(await candidates('--root /x image l'), 'load ls')
+  assert.is(await candidates('ps --fo'), '--format')
+  assert.is(await candidates('ps --format '), 'table json')
+  assert.is(await candidates('ps --file '), ':files')
+  assert.not((await candidates('')).includes('__complete'))
+})
+
+test('names of services, from the manifest that the line names', async () => {
+  await using folder = await folderWith(MANIFEST)
+  assert.is(await candidates('logs -f w', folder.path), 'web worker')
+  assert.is(await candidates('exec ', folder.path), 'db web worker')
+  assert.is(await candidates('exec web ', folder.path), '')
+  await fs.writeFile(join(folder.path, 'other.yaml'), 'containers:\n  else: { image: a }\n')
+  assert.is(await candidates('up -f other.yaml ', folder.path), 'else')
+  assert.is(await candidates('up -f none.yaml ', folder.path), '')
+})
+
+test('a broken manifest completes nothing and says nothing', async () => {
+  await using folder = await folderWith('containers: [')
+  assert.is(await candidates('ps ', folder.path), '')
+})
+
+const lacks = (shell: string) => (installed(shell) ? null : `not installed: ${shell}`)
+
+for (const shell of ['bash', 'zsh', 'fish'])
+  testUnless(test, lacks(shell), `${shell} parses its script`, async () => {
+    const script = await completion(invocation([shell]))
+    const { status, stderr } = spawnSync(shell, ['-n'], { input: script, encoding: 'utf8' })
+    assert.is(status, 0, stderr)
+  })
+
+testUnless(test, lacks('bash'), 'bash completes with it', async () => {
+  await using folder = await folderWith(MANIFEST)
+  await fs.writeFile(join(folder.path, 'completion'), await completion(invocation(['bash'])))
+  const main = join(import.meta.dirname, '../../src/cli/main.ts')
+  await fs.writeFile(
+    join(folder.path, 'pak'),
+    `#!/bin/sh\nexec ${process.execPath} --import ${import.meta.resolve('tsx')} ${main} "$@"\n`,
+    { mode: 0o755 },
+  )
+  const ask = (words: readonly string[]) =>
+    execFileSync(
+      'bash',
+      [
+        '-c',
+        '. ./completion; COMP_WORDS=(./pak "$@"); COMP_CWORD=$#; _pak; printf "%s\\n" "${COMPREPLY[@]}"',
+        'bash',
+        ...words,
+      ],
+      { cwd: folder.path, encoding: 'utf8' },
+    )
+  assert.is(ask(['logs', '-n', '5', 'w']), 'web\nworker\n')
+  assert.is(ask(['up', '--file', 'pak.y']), 'pak.yaml\n')
+  assert.is(ask(['logs', '--fol']), '--follow\n')
+})
+
+test('another shell is refused', async () => {
+  for (const shell of ['tcsh', '__proto__'])
+    try {
+      await completion(invocation([shell]))
+      assert.unreachable()
+    } catch (error) {
+      assert.match(String(error), /expected bash, zsh or fish/)
+    }
+})
+
+test.run()

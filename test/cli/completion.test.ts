@@ -65,34 +65,52 @@ const lacks = (shell: string) => (installed(shell) ? null : `not installed: ${sh
 
 for (const shell of ['bash', 'zsh', 'fish'])
   testUnless(test, lacks(shell), `${shell} parses its script`, async () => {
-    const script = await completion(invocation([shell]))
-    const { status, stderr } = spawnSync(shell, ['-n'], { input: script, encoding: 'utf8' })
+    await using folder = await folderWith(MANIFEST)
+    const script = join(folder.path, 'completion')
+    await fs.writeFile(script, await completion(invocation([shell])))
+    const { status, stderr } = spawnSync(shell, ['-n', script], { encoding: 'utf8' })
     assert.is(status, 0, stderr)
   })
 
+/** `pak` from source, in the folder. */
+async function provideProgram(folder: string): Promise<void> {
+  const main = join(import.meta.dirname, '../../src/cli/main.ts')
+  const start = `exec ${process.execPath} --import ${import.meta.resolve('tsx')} ${main}`
+  await fs.writeFile(join(folder, 'pak'), `#!/bin/sh\n${start} "$@"\n`, { mode: 0o755 })
+}
+
+const BASH_ASK = [
+  '. ./completion; COMP_WORDS=(./pak "$@"); COMP_CWORD=$#',
+  `_pak; printf '%s\\n' "\${COMPREPLY[@]}"`,
+].join('; ')
+
 testUnless(test, lacks('bash'), 'bash completes with it', async () => {
   await using folder = await folderWith(MANIFEST)
+  await provideProgram(folder.path)
   await fs.writeFile(join(folder.path, 'completion'), await completion(invocation(['bash'])))
-  const main = join(import.meta.dirname, '../../src/cli/main.ts')
-  await fs.writeFile(
-    join(folder.path, 'pak'),
-    `#!/bin/sh\nexec ${process.execPath} --import ${import.meta.resolve('tsx')} ${main} "$@"\n`,
-    { mode: 0o755 },
-  )
   const ask = (words: readonly string[]) =>
-    execFileSync(
-      'bash',
-      [
-        '-c',
-        '. ./completion; COMP_WORDS=(./pak "$@"); COMP_CWORD=$#; _pak; printf "%s\\n" "${COMPREPLY[@]}"',
-        'bash',
-        ...words,
-      ],
-      { cwd: folder.path, encoding: 'utf8' },
-    )
+    execFileSync('bash', ['-c', BASH_ASK, 'bash', ...words], {
+      cwd: folder.path,
+      encoding: 'utf8',
+    })
   assert.is(ask(['logs', '-n', '5', 'w']), 'web\nworker\n')
   assert.is(ask(['up', '--file', 'pak.y']), 'pak.yaml\n')
   assert.is(ask(['logs', '--fol']), '--follow\n')
+})
+
+testUnless(test, lacks('fish'), 'fish completes with it', async () => {
+  await using folder = await folderWith(MANIFEST)
+  await provideProgram(folder.path)
+  await fs.writeFile(join(folder.path, 'completion'), await completion(invocation(['fish'])))
+  const ask = (line: string) =>
+    execFileSync('fish', ['-c', 'source completion; complete -C $argv[1]', line], {
+      cwd: folder.path,
+      encoding: 'utf8',
+      env: { ...process.env, PATH: `${folder.path}:${process.env['PATH']}`, HOME: folder.path },
+    })
+  assert.is(ask('pak logs -n 5 w'), 'web\nworker\n')
+  assert.is(ask('pak image l'), 'load\nls\n')
+  assert.match(ask('pak up --file pak.y'), 'pak.yaml')
 })
 
 test('another shell is refused', async () => {

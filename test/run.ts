@@ -2,9 +2,10 @@
  * The test runner: each file in a process of its own, honest totals, and a census of the machine around
  * every file that touches it.
  *
- *   node --import tsx test/run.ts [--kind pure|kernel|scenario|all]... [--all] [PART-OF-PATH]
+ *   node --import tsx test/run.ts [--kind pure|kernel|scenario|all]... [--all] [--shard I/N] [PART-OF-PATH]
  *
  * `--all`: the kernel and scenario files once more under a real kernel with pure cgroup v2 (test/vm).
+ * `--shard 1/2`: every second file, from the first.
  * `--no-census`: for a machine on which others make containers at the same time.
  */
 import { readFileSync } from 'node:fs'
@@ -41,7 +42,9 @@ process.exitCode = await main()
 
 async function main(): Promise<number> {
   const options = readOptions()
-  const files = findTests(PROJECT, options.pattern).filter((file) => options.kinds.has(file.kind))
+  const files = findTests(PROJECT, options.pattern)
+    .filter((file) => options.kinds.has(file.kind))
+    .filter((_, index) => index % options.shards === options.shard - 1)
   if (files.length === 0) return close(ONE_FAILED, 'no test file matches')
   const touching = files.filter((file) => file.kind !== 'pure')
   const built = provideBuild(PROJECT)
@@ -63,6 +66,9 @@ interface Options {
   readonly pattern: string
   readonly inVm: boolean
   readonly withCensus: boolean
+  /** From 1. */
+  readonly shard: number
+  readonly shards: number
 }
 
 function readOptions(): Options {
@@ -71,12 +77,16 @@ function readOptions(): Options {
     options: {
       kind: { type: 'string', multiple: true, default: ['all'] },
       all: { type: 'boolean', default: false },
+      shard: { type: 'string', default: '1/1' },
       'no-census': { type: 'boolean', default: false },
     },
   })
   const unknown = values.kind.find((kind) => kind !== 'all' && !isKind(kind))
   if (unknown !== undefined) throw new Error(`--kind \`${unknown}\`: pure, kernel, scenario or all`)
+  const [shard = 1, shards = 1] = values.shard.split('/').map(Number)
   return {
+    shard,
+    shards,
     kinds: new Set(values.kind.includes('all') ? KINDS : values.kind.filter(isKind)),
     pattern: positionals[0] ?? '',
     inVm: values.all,

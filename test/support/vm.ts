@@ -1,37 +1,59 @@
+import { availableParallelism, freemem } from 'node:os'
 import { join } from 'node:path'
 import type { TestFile } from './files.ts'
 import { runProcess } from './process.ts'
 import { SKIP_MARK } from './skip.ts'
-import { parseClosingLine, type Totals } from './totals.ts'
+import { addTotals, NO_TOTALS, parseClosingLine, type Totals } from './totals.ts'
 
 /** Exit status of test/vm/run when this machine cannot run the emulated one. */
 const CANNOT_RUN = 125
 const TIMEOUT_MS = Number(process.env['PAK_VM_SECONDS'] ?? 1200) * 1000
 
-/** The same files under a real kernel with pure cgroup v2, and their totals. */
+/** Emulation keeps a CPU busy for each machine; a machine wants 4 GiB, most of it only if asked. */
+const MACHINES = Math.max(1, Math.min(2, availableParallelism(), Math.floor(freemem() / 5e9)))
+
+/** The same files under a real kernel with pure cgroup v2, divided among machines, and their totals. */
 export async function runInVm(
   projectFolder: string,
   files: readonly TestFile[],
   pattern: string,
 ): Promise<Totals> {
-  if (process.env['PAK_VM'] === '1') return { passed: 0, failed: 0, skipped: 0 }
-  console.log('vm: the kernel and scenario tests once more, under pure cgroup v2')
-  const { output, exitCode } = await runProcess(
-    join(projectFolder, 'test/vm/run-tests'),
-    pattern === '' ? [] : [pattern],
-    {
-      cwd: projectFolder,
-      timeoutMs: TIMEOUT_MS + 120_000,
-      onOutput: (text) => process.stdout.write(text.replaceAll(/^(?=.)/gm, 'vm: ')),
-    },
+  if (process.env['PAK_VM'] === '1') return NO_TOTALS
+  const machines = Math.min(MACHINES, files.length)
+  process.env['PAK_TEST_BUILT'] = '1'
+  console.log(
+    `vm: the kernel and scenario tests once more, under pure cgroup v2 (${machines} at once)`,
   )
+  const shards = Array.from({ length: machines }, (_, index) => ({
+    name: machines === 1 ? 'vm' : `vm${index + 1}`,
+    files: files.filter((_, place) => place % machines === index),
+    args: ['--shard', `${index + 1}/${machines}`, ...(pattern === '' ? [] : [pattern])],
+  }))
+  const totals = await Promise.all(shards.map((shard) => runShard(projectFolder, shard)))
+  return totals.reduce(addTotals, NO_TOTALS)
+}
+
+interface Shard {
+  readonly name: string
+  readonly files: readonly TestFile[]
+  readonly args: readonly string[]
+}
+
+async function runShard(projectFolder: string, { name, files, args }: Shard): Promise<Totals> {
+  const { output, exitCode } = await runProcess(join(projectFolder, 'test/vm/run-tests'), args, {
+    cwd: projectFolder,
+    timeoutMs: TIMEOUT_MS + 120_000,
+    onOutput: (text) => process.stdout.write(text.replaceAll(/^(?=.)/gm, `${name}: `)),
+  })
   if (exitCode === CANNOT_RUN) {
     const reason = output.trim().split('\n').at(-1) ?? 'no reason given'
     console.log(`${SKIP_MARK} ${files.length} files in the emulated machine: ${reason}`)
-    return { passed: 0, failed: 0, skipped: files.length }
+    return { ...NO_TOTALS, skipped: files.length }
   }
   const totals = parseClosingLine(output.replaceAll('\r', ''))
   if (totals !== null && (exitCode === 0 || totals.failed > 0)) return totals
-  console.log(`FAIL vm: ${exitCode === 124 ? 'its time is up' : `exit status ${exitCode}`}`)
-  return { passed: totals?.passed ?? 0, failed: 1, skipped: totals?.skipped ?? 0 }
+  const reason =
+    exitCode === 124 || exitCode === null ? 'its time is up' : `exit status ${exitCode}`
+  console.log(`FAIL ${name}: ${reason}`)
+  return addTotals(totals ?? NO_TOTALS, { ...NO_TOTALS, failed: 1 })
 }

@@ -26,7 +26,7 @@ export async function projectName(globals: Globals): Promise<string> {
   const line = /^name[ \t]*:[ \t]*(.*)$/m.exec(found.text)
   if (line === null) {
     const folder = folderName(dirname(found.path))
-    const simple = !/^\s*["']?(name|include|extends)["']?\s*:/m.test(found.text)
+    const simple = !/(^|[{,])\s*["']?(name|include|extends)["']?\s*:/m.test(found.text)
     if (folder !== null && simple) return folder
   }
   const plain = /^(["']?)([a-z0-9][a-z0-9_-]{0,62})\1[ \t]*(#.*)?$/.exec(line?.[1] ?? '')

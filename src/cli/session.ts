@@ -15,16 +15,20 @@ export async function openAgent(globals: Globals, signal?: AbortSignal): Promise
 
 /**
  * The agent for a command that only looks: null when none runs and there is no project that it could
- * know of, so that looking at an empty machine starts nothing.
+ * know of, so that looking at an empty machine starts nothing. Where there is a socket, what it takes to
+ * start an agent is loaded only when nobody answers.
  */
 export async function peekAgent(
   globals: Globals,
   signal?: AbortSignal,
 ): Promise<AgentClient | null> {
   onlyThisMachine(globals)
-  if (!existsSync(join(globals.runRoot, 'pak.sock')) && !(await hasProjects(globals.root)))
-    return null
-  return openAgent(globals, signal)
+  const socket = join(globals.runRoot, 'pak.sock')
+  if (existsSync(socket)) {
+    const { AgentClient } = await import('../agent/client.ts')
+    return new AgentClient(socket, async () => void (await openAgent(globals, signal)))
+  }
+  return (await hasProjects(globals.root)) ? openAgent(globals, signal) : null
 }
 
 /** Only an agent that runs; null when none does. */

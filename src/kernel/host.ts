@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import * as fs from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { PakError } from '../errors.ts'
 import type { FileFacts, Kernel, RunOptions, RunResult } from './kernel.ts'
@@ -26,6 +26,7 @@ export const hostKernel: Kernel = {
   exists: async (path) => (await orNull(fs.lstat(path))) !== null,
   stat: fileFacts,
   readLink: (path) => orNull(fs.readlink(path)),
+  realPath,
   makeFolder: async (path, mode) => {
     await fs.mkdir(path, { recursive: true, ...(mode === undefined ? {} : { mode }) })
   },
@@ -185,6 +186,13 @@ function kindOf(stats: Awaited<ReturnType<typeof fs.stat>>): FileFacts['kind'] {
   if (stats.isBlockDevice()) return 'block'
   if (stats.isFIFO()) return 'fifo'
   return stats.isSocket() ? 'socket' : 'file'
+}
+
+async function realPath(path: string): Promise<string> {
+  const real = await orNull(fs.realpath(path))
+  if (real !== null) return real
+  const parent = dirname(path)
+  return parent === path ? path : join(await realPath(parent), basename(path))
 }
 
 async function removeTree(...paths: readonly string[]): Promise<void> {

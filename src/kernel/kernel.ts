@@ -22,6 +22,8 @@ export interface Kernel {
   /** Follows symlinks; `null` when there is no such file. */
   stat(path: string): Promise<FileFacts | null>
   readLink(path: string): Promise<string | null>
+  /** With every symlink resolved, as far as the path is there. */
+  realPath(path: string): Promise<string>
   /** `mkdir -p`. */
   makeFolder(path: string, mode?: number): Promise<void>
   /** `rm -rf` that never crosses into another mount, one process for all; a thing already gone is success. */

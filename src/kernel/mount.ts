@@ -72,7 +72,7 @@ export async function unmountAll(
   targets: readonly string[],
   signal?: AbortSignal,
 ): Promise<readonly Unmounted[]> {
-  const real = await realPaths(kernel, targets)
+  const real = await Promise.all(targets.map((target) => kernel.realPath(target)))
   let left = await stillMounted(kernel, real)
   for (let round = 0; left.length > 0 && round < BUSY_ROUNDS; round += 1) {
     if (round > 0) await pause(BUSY_PAUSE_MS, signal)
@@ -114,10 +114,7 @@ async function missing(
   const absent = requests.filter(({ type, target }) => !table.has(`${type} ${target}`))
   if (absent.length === 0) return new Set()
   // The table shows real paths; a state root may be reached through a symlink (/var/run).
-  const real = await realPaths(
-    kernel,
-    absent.map(({ target }) => target),
-  )
+  const real = await Promise.all(absent.map(({ target }) => kernel.realPath(target)))
   return new Set(absent.filter(({ type }, index) => !table.has(`${type} ${real[index]}`)))
 }
 
@@ -188,17 +185,6 @@ async function runUmount(
     ...(signal === undefined ? {} : { signal }),
   })
   return result.stderr.trim()
-}
-
-/** With every symlink resolved; a path that is not there stays as it is. */
-export async function realPaths(
-  kernel: Kernel,
-  paths: readonly string[],
-): Promise<readonly string[]> {
-  if (paths.length === 0) return []
-  const result = await kernel.run('realpath', ['--canonicalize-missing', '--zero', '--', ...paths])
-  const real = result.stdout.split('\0').slice(0, -1)
-  return real.length === paths.length ? real : paths
 }
 
 function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {

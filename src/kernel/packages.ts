@@ -11,6 +11,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   nsenter: 'util-linux',
   tar: 'tar',
   zstd: 'zstd',
+  catatonit: 'catatonit',
 }
 
 /** Debian's package for a tool; `null` when pak does not know the tool. */

@@ -1,7 +1,6 @@
 import { dirname, join, relative } from 'node:path'
 import { PakError } from '../errors.ts'
 import type { Kernel } from '../kernel/kernel.ts'
-import { realPaths } from '../kernel/mount.ts'
 
 export interface InitLayer {
   /** Where the layer is, or will be. On a file system that knows devices. */
@@ -33,7 +32,9 @@ export async function prepareInitLayer(
     if (!(await kernel.exists(join(folder, name))))
       await kernel.replaceFile(join(folder, name), '', 0o644)
   const [root = rootfs, ...paths] =
-    hidden.length === 0 ? [] : await realPaths(kernel, [rootfs, ...hidden])
+    hidden.length === 0
+      ? []
+      : await Promise.all([rootfs, ...hidden].map((path) => kernel.realPath(path)))
   for (const path of paths)
     await hide(kernel, { from: root, to: folder, inside: relative(root, path) })
 }

@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 import { PakError } from '../../errors.ts'
+import type { Kernel } from '../../kernel/kernel.ts'
 import { isAlive } from '../../kernel/process.ts'
-import { execProcess } from '../../runtime/exec.ts'
+import { execExitCode, execProcess } from '../../runtime/exec.ts'
 import { resolveUser } from '../../runtime/user.ts'
 import { securityFragment } from '../../security/fragment.ts'
 import type { ExecInvocation, ExecRequest } from '../executor.ts'
@@ -38,4 +39,21 @@ export async function execInvocation(
   )
   const scratch = join(host.layout.bundle(record.id), `exec-${host.newId().slice(0, 16)}`)
   return host.oci.exec({ id: record.id, pid: run.pid, process, scratch })
+}
+
+export interface ExecEnd {
+  readonly exitCode: number | null
+  /** Number of the signal that ended the runtime itself. */
+  readonly signal: number | null
+}
+
+/** After a command has ended: its exit status, see `execExitCode`; what `execInvocation` made is removed. */
+export async function endExec(
+  kernel: Kernel,
+  { scratch }: ExecInvocation,
+  end: ExecEnd,
+): Promise<number> {
+  const log = await kernel.readText(join(scratch, 'log'))
+  await kernel.removeTree(scratch)
+  return execExitCode({ ...end, log })
 }

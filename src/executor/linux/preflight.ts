@@ -2,6 +2,7 @@ import { PakError } from '../../errors.ts'
 import type { Step, StepOf } from '../../model/plan.ts'
 import { hostRoutes, overlaps } from '../../network/ipam.ts'
 import { type PortHolder, portHolder } from '../../network/ports.ts'
+import { findInit } from '../../runtime/init.ts'
 import { checkBinds } from '../../storage/binds.ts'
 import type { PreflightRequest } from '../executor.ts'
 import type { LinuxHost } from './host.ts'
@@ -16,6 +17,7 @@ export async function preflight(
     missingImages(creates),
     missingRoots(host, creates),
     missingBinds(host, creates),
+    missingInit(host, creates),
     takenPorts(host, request),
     takenSubnets(host, request),
     unenforceable(host, request.steps),
@@ -65,6 +67,20 @@ async function missingBinds(
   )
   const seen = new Map(problems.flat().map((problem) => [problem.message, problem]))
   return [...seen.values()]
+}
+
+async function missingInit(
+  host: LinuxHost,
+  creates: readonly StepOf<'container.create'>[],
+): Promise<readonly PakError[]> {
+  if (!creates.some(({ args }) => args.spec.init)) return []
+  try {
+    await findInit(host.kernel)
+    return []
+  } catch (error) {
+    if (error instanceof PakError) return [error]
+    throw error
+  }
 }
 
 /** A port that this plan newly publishes, and that somebody else holds: a process, or another project. */

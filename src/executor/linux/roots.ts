@@ -1,5 +1,4 @@
 import { join } from 'node:path'
-import { realPaths } from '../../kernel/mount.ts'
 import { prepareInitLayer } from '../../storage/init-layer.ts'
 import { mountRootfs, type RootfsRequest } from '../../storage/rootfs.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
@@ -48,6 +47,8 @@ async function lowers(host: LinuxHost, record: ContainerRecord): Promise<readonl
  */
 async function stateBelow(host: LinuxHost, rootfs: string): Promise<readonly string[]> {
   const { root, runRoot } = host.layout
-  const [real = rootfs, ...state] = await realPaths(host.kernel, [rootfs, root, runRoot])
+  const [real = rootfs, ...state] = await Promise.all(
+    [rootfs, root, runRoot].map((path) => host.kernel.realPath(path)),
+  )
   return state.filter((path) => path.startsWith(join(real, '/')))
 }

@@ -1,8 +1,10 @@
 import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
+import type { ExecEnd } from '../../agent/exec-end.ts'
 import type { ContainerRow } from '../../agent/wire.ts'
 import { PakError } from '../../errors.ts'
 import type { ExecInvocation } from '../../executor/executor.ts'
+import { hostKernel } from '../../kernel/host.ts'
 import type { Invocation } from '../grammar.ts'
 import { projectName } from '../project.ts'
 import { openAgent } from '../session.ts'
@@ -72,14 +74,17 @@ function variables(
   return Object.fromEntries(pairs)
 }
 
-function runToEnd({ file, args, env }: ExecInvocation): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(file, [...args], { stdio: 'inherit', env: { ...env } })
+async function runToEnd(invocation: ExecInvocation): Promise<number> {
+  const { file, args, env } = invocation
+  const child = spawn(file, [...args], { stdio: 'inherit', env: { ...env } })
+  const ending = new Promise<ExecEnd>((resolve, reject) => {
     child.once('error', (cause) =>
       reject(new PakError('runtime', `exec: ${file} did not start`, { cause })),
     )
-    child.once('exit', (code, signal) =>
-      resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])),
+    child.once('exit', (exitCode, signal) =>
+      resolve({ exitCode, signal: signal === null ? null : constants.signals[signal] }),
     )
   })
+  const { endExec } = await import('../../agent/exec-end.ts')
+  return endExec(hostKernel, invocation, await ending)
 }

@@ -4,7 +4,14 @@ import { PakError } from '../errors.ts'
 import type { LoadedProject } from '../manifest/load.ts'
 import type { Globals } from './globals.ts'
 
-const DEFAULT_FILES = ['pak.yaml', 'pak.yml', 'compose.yaml', 'compose.yml', 'docker-compose.yml']
+const DEFAULT_FILES = [
+  'pak.yaml',
+  'pak.yml',
+  'compose.yaml',
+  'compose.yml',
+  'docker-compose.yml',
+  'docker-compose.yaml',
+]
 
 /** The manifest, loaded and checked. The services named on the command line switch their profiles on. */
 export async function loadProject(
@@ -31,6 +38,12 @@ export async function projectName(globals: Globals): Promise<string> {
   }
   const plain = /^(["']?)([a-z0-9][a-z0-9_-]{0,62})\1[ \t]*(#.*)?$/.exec(line?.[1] ?? '')
   return plain?.[2] ?? (await loadProject(globals)).desired.project
+}
+
+/** The same; null where nothing on the command line names a project and no folder up from here holds one. */
+export async function projectHere(globals: Globals): Promise<string | null> {
+  const named = globals.projectName !== null || globals.files.length > 0
+  return named || (await nearestFile(globals.cwd)) !== null ? projectName(globals) : null
 }
 
 /** It becomes part of a path and of a URL. */

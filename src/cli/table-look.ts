@@ -10,7 +10,7 @@ const json = async () => (await import('./views/look.ts')).printJson
 
 export const PS: CommandSpec = {
   name: 'ps',
-  summary: "List the project's containers",
+  summary: "List the project's containers; outside a project's folder, all",
   words: '[services...]',
   completes: 'services',
   examples: [

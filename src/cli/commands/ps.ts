@@ -1,7 +1,7 @@
 import type { ContainerRow } from '../../agent/wire.ts'
 import { PakError } from '../../errors.ts'
 import type { Invocation } from '../grammar.ts'
-import { projectName } from '../project.ts'
+import { projectHere } from '../project.ts'
 import { peekAgent } from '../session.ts'
 
 const FILTERS: Readonly<Record<string, (row: ContainerRow) => string>> = {
@@ -12,7 +12,10 @@ const FILTERS: Readonly<Record<string, (row: ContainerRow) => string>> = {
   health: (row) => row.health ?? 'none',
 }
 
-/** The project's containers; only those that run, or are about to, without `-a`. */
+/**
+ * The project's containers; outside any project's folder those of every project of this root. Only those
+ * that run, or are about to, without `-a`.
+ */
 export async function ps({
   flags,
   globals,
@@ -20,12 +23,15 @@ export async function ps({
   words,
 }: Invocation): Promise<readonly ContainerRow[]> {
   const filters = flags.list('filter').map(parseFilter)
-  const project = await projectName(globals)
+  const project = await projectHere(globals)
   const agent = await peekAgent(globals, interrupts.signal)
   const rows = agent === null ? [] : await agent.containers(project)
   const missing = words.find((word) => !rows.some((row) => row.service === word))
   if (missing !== undefined)
-    throw new PakError('not_found', `ps \`${missing}\`: no such service in ${project}`)
+    throw new PakError(
+      'not_found',
+      `ps \`${missing}\`: no such service${project === null ? '' : ` in ${project}`}`,
+    )
   return rows
     .filter((row) => flags.on('all') || filters.length > 0 || isUp(row))
     .filter((row) => words.length === 0 || words.includes(row.service))

@@ -26,7 +26,7 @@ function paperKernel({ files = {}, programs = {} }: PaperHost): Kernel {
     exists: async () => false,
     stat: async () => null,
     realPath: async (path: string) => path,
-  readLink: async () => null,
+    readLink: async () => null,
     writeText: refuse,
     replaceFile: refuse,
     makeFolder: refuse,
@@ -44,6 +44,7 @@ const HYBRID =
 const CONTROLLERS = '/sys/fs/cgroup/cgroup.controllers'
 const TOOLS = {
   crun: 'crun version 1.14.1\n',
+  catatonit: 'catatonit version 0.1.7\n',
   runc: 'runc version 1.1.5+ds1\n',
   conmon: 'conmon version 2.1.10\n',
   ip: 'ip utility, iproute2-6.1.0, libbpf 1.1.0\n',
@@ -51,6 +52,7 @@ const TOOLS = {
   mount: 'mount from util-linux 2.38.1\n',
   unshare: 'unshare from util-linux 2.38.1\n',
   nsenter: 'nsenter from util-linux 2.38.1\n',
+  catatonit: 'tini version 0.1.7_catatonit\n',
   zstd: '*** Zstandard CLI (64-bit) v1.5.4, by Yann Collet ***\n',
 }
 

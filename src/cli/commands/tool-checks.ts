@@ -35,6 +35,12 @@ const TOOLS: readonly Tool[] = [
     detail: 'images with layers packed by zstd',
     optional: true,
   },
+  {
+    file: 'catatonit',
+    versionArgs: ['--version'],
+    detail: 'containers with init: true',
+    optional: true,
+  },
 ]
 
 /** Each host tool that pak runs, with its version. */

@@ -149,11 +149,11 @@ function usageError(error: CommanderError, args: readonly string[]): PakError {
   if (error.code === 'commander.help') return incomplete(args)
   const [first = '', ...rest] = error.message.replace(/^error: /, '').split('\n')
   const suggestion = /Did you mean (.+?)\?/.exec(rest.join(' '))?.[1]
-  const word = args.find((arg) => !arg.startsWith('-')) ?? ''
+  const command = COMMANDS.find(({ name }) => args.includes(name))
   return new PakError('usage', first.replaceAll("'", '`').replace(/\.$/, ''), {
     hint:
       suggestion === undefined
-        ? `pak ${COMMANDS.some(({ name }) => name === word) ? `${word} ` : ''}--help shows how`
+        ? `pak ${command === undefined ? '' : `${command.name} `}--help shows how`
         : `did you mean \`${suggestion.replace(/^one of /, '')}\`?`,
   })
 }

@@ -34,8 +34,7 @@ export async function printAgent(
   status: AgentStatus | null,
   { flags, terminal }: Invocation,
 ): Promise<number> {
-  if (flags.text('format') === 'json')
-    await terminal.print(`${JSON.stringify(status === null ? [] : [status], null, 2)}\n`)
+  if (flags.text('format') === 'json') await terminal.print(`${JSON.stringify(status, null, 2)}\n`)
   else if (status === null) await terminal.print('no agent runs\n')
   else await terminal.print(agentText(status))
   return status === null ? 1 : 0

@@ -4,7 +4,7 @@ import { ContainerLog, type LogEntry } from './container-log.ts'
 import { logFolder, logSources, type SourceRequest } from './sources.ts'
 
 export type { LogEntry } from './container-log.ts'
-export { type LogSource, logSources } from './sources.ts'
+export { logSources } from './sources.ts'
 
 export interface LogRequest extends SourceRequest {
   /** Go on after the end, with containers that come later too. */

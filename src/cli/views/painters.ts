@@ -12,15 +12,12 @@ export const quietPainter: Painter = {
   async close() {},
 }
 
-/** The items themselves are printed as they come; there is nothing to paint. */
-export const jsonPainter: Painter = quietPainter
-
 /** A note is worth a line only when what it names takes time. */
 const NOTE_AFTER_MS = 80
 
 /** Lines for logs and pipes: what will be done and why, what went wrong, the end. */
 export function plainPainter(terminal: Terminal): Painter {
-  const started = Date.now()
+  let started: number | null = null
   const { dim, yellow } = terminal.errorColors
   let planned: Plan | null = null
   let pending: ReturnType<typeof setTimeout> | null = null
@@ -31,11 +28,13 @@ export function plainPainter(terminal: Terminal): Painter {
   const warning = (text: string) => terminal.warn(`${yellow('warning:')} ${text}`)
   return {
     note(text) {
+      started ??= Date.now()
       settle()
       pending = setTimeout(() => terminal.warn(dim(text)), NOTE_AFTER_MS)
     },
     warning,
     plan(plan) {
+      started ??= Date.now()
       settle()
       planned = plan
       plan.warnings.forEach(warning)
@@ -49,7 +48,7 @@ export function plainPainter(terminal: Terminal): Painter {
     async close(result) {
       settle()
       if (result === null || planned === null) return
-      terminal.warn(endText(planned, result.ok, Date.now() - started))
+      terminal.warn(endText(planned, result.ok, Date.now() - (started ?? Date.now())))
     },
   }
 }
@@ -72,5 +71,8 @@ const WORDS = [
   ['remove', 'removed'],
 ] as const
 
-const summaryParts = ({ summary }: Plan): readonly string[] =>
-  WORDS.flatMap(([key, word]) => (summary[key] > 0 ? [`${summary[key]} ${word}`] : []))
+const summaryParts = ({ summary, steps }: Plan): readonly string[] =>
+  // A signal need not end anything.
+  steps.every(({ op }) => op === 'container.kill')
+    ? [`${steps.length} signalled`]
+    : WORDS.flatMap(([key, word]) => (summary[key] > 0 ? [`${summary[key]} ${word}`] : []))

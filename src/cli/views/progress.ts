@@ -4,7 +4,7 @@ import type { Plan } from '../../model/plan.ts'
 import type { ProgressKind } from '../globals.ts'
 import type { Invocation } from '../grammar.ts'
 import type { ProgressItem } from '../items.ts'
-import { jsonPainter, plainPainter, quietPainter } from './painters.ts'
+import { plainPainter, quietPainter } from './painters.ts'
 
 /** How one kind of terminal shows that something goes on; always on stderr. */
 export interface Painter {
@@ -76,19 +76,23 @@ async function foregroundLines(invocation: Invocation) {
   return (item: ProgressItem & { type: 'log' }) => print(item.entry)
 }
 
+const MIN_COLUMNS = 20
+
 /** `auto` is a picture on a terminal and lines everywhere else. */
 function painterKind({ globals, terminal, flags }: Invocation): Exclude<ProgressKind, 'auto'> {
   if (flags.on('quiet')) return 'quiet'
   if (globals.progress !== 'auto') return globals.progress
-  return terminal.stderr.isTTY === true && !terminal.dumb ? 'tty' : 'plain'
+  // A terminal without a width (a serial line, some CI) cannot hold a list that moves.
+  const wide = (terminal.stderr.columns ?? 0) >= MIN_COLUMNS
+  return terminal.stderr.isTTY === true && wide && !terminal.dumb ? 'tty' : 'plain'
 }
 
 async function newPainter(
   kind: Exclude<ProgressKind, 'auto'>,
   { terminal }: Invocation,
 ): Promise<Painter> {
-  if (kind === 'quiet') return quietPainter
-  if (kind === 'json') return jsonPainter
+  // As JSON the items themselves are printed as they come: there is nothing to paint.
+  if (kind === 'quiet' || kind === 'json') return quietPainter
   if (kind === 'plain') return plainPainter(terminal)
   const { ttyPainter } = await import('./tty.ts')
   return ttyPainter(terminal)

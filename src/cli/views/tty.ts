@@ -7,7 +7,7 @@ import type { Painter } from './progress.ts'
 
 /** A list that moves, for people: one line for each thing of the plan, its reason beside it. */
 export function ttyPainter(terminal: Terminal): Painter {
-  const started = Date.now()
+  let started: number | null = null
   const { dim, yellow } = terminal.errorColors
   let planned: Plan | null = null
   let units: readonly LiveUnit[] = []
@@ -24,6 +24,7 @@ export function ttyPainter(terminal: Terminal): Painter {
   }
   return {
     note(text) {
+      started ??= Date.now()
       clearNote()
       if (running !== null) return
       terminal.stderr.write(dim(text))
@@ -31,6 +32,7 @@ export function ttyPainter(terminal: Terminal): Painter {
     },
     warning,
     plan(plan) {
+      started ??= Date.now()
       clearNote()
       planned = plan
       plan.warnings.forEach(warning)
@@ -52,7 +54,7 @@ export function ttyPainter(terminal: Terminal): Painter {
       await running
       running = null
       if (result !== null && planned !== null)
-        terminal.warn(dim(endText(planned, result.ok, Date.now() - started)))
+        terminal.warn(dim(endText(planned, result.ok, Date.now() - (started ?? Date.now()))))
       planned = null
     },
   }

@@ -50,6 +50,7 @@ export interface LoadedProject {
 export async function loadManifest(request: LoadRequest): Promise<LoadedProject> {
   const files = await findFiles(request.files, request.cwd)
   const trees = await parseAll(files, request.cwd)
+  refuseEmpty(trees, files)
   const variables = await variablesOf(request, files)
   const project = projectName(request, { trees, files, variables })
   const warnings = new Set<string>()
@@ -107,6 +108,15 @@ async function parseAll(files: ManifestFiles, cwd: string): Promise<readonly Man
   }
   if (problems.length > 0) throw new ManifestError(problems)
   return trees
+}
+
+/** An editor may be about to write it: another project, named by the folder and without containers, is not meant. */
+function refuseEmpty(trees: readonly ManifestNode[], { paths }: ManifestFiles): void {
+  if (trees.some((tree) => tree.kind !== 'map' || tree.entries.size > 0)) return
+  const [path = ''] = paths
+  throw new PakError('manifest', `read \`${basename(path)}\`: there is nothing in it`, {
+    hint: 'declare at least one container under `containers:`',
+  })
 }
 
 type Lookup = (name: string) => string | undefined

@@ -3,15 +3,22 @@ import { type ErrorCode, PakError } from '../errors.ts'
 /**
  * What an OCI runtime wrote about a command that it could not start, as pak's error: `command_not_found`
  * (127), `command_not_executable` (126), else `runtime`. Reads the words of crun, runc and youki; the
- * runtime resolves the command inside the container, so only it can know.
+ * runtime resolves the command inside the container, so only it can know. `asked`: the command, for
+ * where the runtime does not say which one it was.
  */
-export function commandFailure(text: string, operation: string): PakError {
+export function commandFailure(
+  text: string,
+  operation: string,
+  asked: string | null = null,
+): PakError {
   const reason = reasonOf(text)
   const code = failureCode(reason)
   const command = /`([^`]+)` not found|exec: "([^"]+)"/.exec(reason)
-  const name = command?.[1] ?? command?.[2]
-  if (code === 'command_not_found' && name !== undefined)
+  const name = command?.[1] ?? command?.[2] ?? asked
+  if (code === 'command_not_found' && name !== null)
     return new PakError(code, `${operation}: command \`${name}\` not found in the container`)
+  if (code === 'command_not_executable' && name !== null)
+    return new PakError(code, `${operation}: command \`${name}\` cannot be executed: ${reason}`)
   return new PakError(code, `${operation}: ${reason}`)
 }
 

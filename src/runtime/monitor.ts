@@ -47,10 +47,24 @@ export async function createContainer(
     const { data, message } = parseSync(piped)
     if (data !== null && data > 1)
       return { pid: data, monitorPid: await monitorPid(kernel, request) }
-    throw commandFailure(message || `the monitor ended with status ${exitCode}`, operation)
+    const reason = message || `the monitor ended with status ${exitCode}`
+    throw commandFailure(reason, operation, await commandOf(kernel, request))
   } catch (error) {
     await discard(kernel, request)
     throw error
+  }
+}
+
+/** What the bundle asks to run; `null` where that cannot be read. */
+async function commandOf(kernel: Kernel, { bundle }: CreateRequest): Promise<string | null> {
+  const text = await kernel.readText(posix.join(bundle, 'config.json'))
+  if (text === null) return null
+  try {
+    const { process } = JSON.parse(text) as { process?: { args?: readonly unknown[] } }
+    const command = process?.args?.[0]
+    return typeof command === 'string' ? command : null
+  } catch {
+    return null
   }
 }
 

@@ -282,8 +282,9 @@ test('service names for completion never fail', async () => {
   assert.equal(await serviceNames({ files: ['nowhere.yaml'], cwd: folder.path }), [])
 })
 
-test('a file without containers is an empty project', async () => {
-  assert.equal((await load('')).desired.services, [])
+test('a file without containers is an empty project, a file with nothing in it is none', async () => {
+  assert.equal((await load('name: shop')).desired.services, [])
+  for (const text of ['', '# later', '{}', '---']) assert.ok(await errorOf(text), text)
   assert.ok(await errorOf('- a'))
   assert.ok(await errorOf('just text'))
 })

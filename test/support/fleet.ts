@@ -20,6 +20,7 @@ export interface Row {
   readonly restartCount: number
   readonly pid: number | null
   readonly startedAt: string | null
+  readonly finishedAt: string | null
 }
 
 /** A sandbox with a busybox root in `rootfs`, which lies beside its manifests. */

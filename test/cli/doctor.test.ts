@@ -52,7 +52,6 @@ const TOOLS = {
   mount: 'mount from util-linux 2.38.1\n',
   unshare: 'unshare from util-linux 2.38.1\n',
   nsenter: 'nsenter from util-linux 2.38.1\n',
-  catatonit: 'tini version 0.1.7_catatonit\n',
   zstd: '*** Zstandard CLI (64-bit) v1.5.4, by Yann Collet ***\n',
 }
 

@@ -44,7 +44,7 @@ const HYBRID =
 const CONTROLLERS = '/sys/fs/cgroup/cgroup.controllers'
 const TOOLS = {
   crun: 'crun version 1.14.1\n',
-  catatonit: 'catatonit version 0.1.7\n',
+  catatonit: 'tini version 0.1.7_catatonit\n',
   runc: 'runc version 1.1.5+ds1\n',
   conmon: 'conmon version 2.1.10\n',
   ip: 'ip utility, iproute2-6.1.0, libbpf 1.1.0\n',

@@ -86,4 +86,6 @@ export interface ExecInvocation {
   readonly file: string
   readonly args: readonly string[]
   readonly env: Readonly<Record<string, string>>
+  /** Holds the process's description and the runtime's log; the caller removes it when the command ended. */
+  readonly scratch: string
 }

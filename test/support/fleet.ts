@@ -60,8 +60,11 @@ export function fleetOfTen(port: number): string {
 }
 
 /** Rows of `pak ps -a` by service; the last replica of each. */
-export async function ps(sandbox: PakSandbox): Promise<Readonly<Record<string, Row>>> {
-  const rows = await sandbox.json<readonly Row[]>(['ps', '-a'])
+export async function ps(
+  sandbox: PakSandbox,
+  ...args: readonly string[]
+): Promise<Readonly<Record<string, Row>>> {
+  const rows = await sandbox.json<readonly Row[]>(['ps', '-a', ...args])
   return Object.fromEntries(rows.map((row) => [row.service, row]))
 }
 

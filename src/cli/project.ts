@@ -19,7 +19,19 @@ export async function loadProject(
   services: readonly string[] = [],
 ): Promise<LoadedProject> {
   const { loadManifest } = await import('../manifest/load.ts')
-  return loadManifest(loadRequest(globals, services))
+  const loaded = await loadManifest(loadRequest(globals, services))
+  const known = loaded.desired.services.map(({ name }) => name)
+  const unknown = services.find((name) => !known.includes(name))
+  if (unknown !== undefined) throw await unknownService(unknown, known)
+  return loaded
+}
+
+async function unknownService(name: string, known: readonly string[]): Promise<PakError> {
+  const { nearest } = await import('../manifest/nearest.ts')
+  const meant = nearest(name, known)
+  return new PakError('not_found', `service \`${printable(name)}\`: not in the manifest`, {
+    hint: meant ?? `it has ${known.join(', ')}`,
+  })
 }
 
 /**
@@ -49,10 +61,12 @@ export async function projectHere(globals: Globals): Promise<string | null> {
 /** It becomes part of a path and of a URL. */
 function checkedName(name: string): string {
   if (/^[a-z0-9][a-z0-9_-]{0,62}$/.test(name)) return name
-  throw new PakError('usage', `project name \`${name.replace(/\p{Cc}/gu, '?')}\`: not a name`, {
+  throw new PakError('usage', `project name \`${printable(name)}\`: not a name`, {
     hint: 'lower-case letters, digits, `_` and `-`, at most 63, the first a letter or digit',
   })
 }
+
+const printable = (text: string): string => text.replace(/\p{Cc}/gu, '?')
 
 export function loadRequest(globals: Globals, services: readonly string[] = []) {
   return {

@@ -1,5 +1,6 @@
 import { type FSWatcher, watch } from 'node:fs'
 import { basename, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { LinuxHost } from './host.ts'
 
 /**
@@ -44,10 +45,22 @@ export async function watchOom(
   }
 }
 
+/** How long after the notice the kernel may take to choose and kill, and how often to look. */
+const VERDICT_MS = 5000
+const LOOK_AGAIN_MS = 20
+
 async function killIfOom(host: LinuxHost, containerId: string): Promise<void> {
   const found = host.records.find(containerId)
   if (found === null) return
+  // The monitor writes the file anew for each notice, but only what is not there yet makes an event.
+  await host.kernel.removeTree(join(host.layout.bundle(containerId), 'oom'))
   const cgroup = host.layout.cgroup(found.project, found.record.name)
-  // The monitor also hears of a project's limit that killed a neighbour: the kernel's count decides.
-  if ((await host.cgroups.oomKills(cgroup)) > 0) await host.cgroups.killAll(cgroup)
+  // The monitor also hears of a project's limit that killed a neighbour: the kernel's count decides. The
+  // notice comes before the kill, so the count may still be about to rise.
+  const deadline = performance.now() + VERDICT_MS
+  while ((await host.cgroups.oomKills(cgroup)) === 0) {
+    if (performance.now() > deadline) return
+    await sleep(LOOK_AGAIN_MS, undefined, { ref: false })
+  }
+  await host.cgroups.killAll(cgroup)
 }

@@ -1,0 +1,115 @@
+import { networkInterfaces } from 'node:os'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { eventually } from '../support/eventually.ts'
+import type { PakSandbox } from '../support/pak.ts'
+import { testUnless } from '../support/skip.ts'
+import { containers, freePort, lacking, SERVES, stage } from './stage.ts'
+
+const MANIFEST = (port: number, local: number, color = 'red') => `name: paktn
+containers:
+  a:
+    ${SERVES}
+    environment: { COLOR: ${color} }
+    networks: { front: { aliases: [alfa] } }
+    ports: ["${port}:80"]
+  b:
+    ${SERVES}
+    networks: [front]
+    ports: ["127.0.0.1:${local}:80"]
+  c:
+    ${SERVES}
+    networks: [back]
+networks:
+  front:
+  back: { internal: true }
+`
+
+testUnless(
+  test,
+  lacking,
+  'by service, container, alias and address within a network, and in no way across two',
+  async () => {
+    await using pak = await stage()
+    await pak.write('pak.yaml', MANIFEST(await freePort(), await freePort()))
+    await pak.ok(['up', '-d'])
+    const all = await containers(pak)
+    const addressOfA = all['paktn-a-1']?.networks['front']?.ip ?? ''
+    const addressOfC = all['paktn-c-1']?.networks['back']?.ip ?? ''
+    for (const name of ['a', 'paktn-a-1', 'alfa', addressOfA])
+      await eventually(`b fetches ${name}`, async () => {
+        assert.match(await fetched(pak, 'b', name), 'paktn-a-1')
+        return true
+      })
+    assert.is(await fetched(pak, 'b', 'c'), '')
+    assert.is(await fetched(pak, 'b', addressOfC), '')
+    assert.is(await fetched(pak, 'c', addressOfA), '')
+    assert.is(await fetched(pak, 'c', 'a'), '')
+    // An internal network: no route out, and no name from outside.
+    assert.not.match(await pak.ok(['exec', 'c', 'ip', 'route']), 'default')
+    assert.match(await pak.ok(['exec', 'a', 'ip', 'route']), 'default')
+    assert.is.not((await pak.run(['exec', 'c', 'nslookup', 'example.com'])).exitCode, 0)
+  },
+)
+
+testUnless(
+  test,
+  lacking,
+  'a published port answers on every address of the host, one on 127.0.0.1 only there',
+  async () => {
+    await using pak = await stage()
+    const [port, local] = [await freePort(), await freePort()]
+    await pak.write('pak.yaml', MANIFEST(port, local))
+    await pak.ok(['up', '-d'])
+    await eventually('the page', () => page('127.0.0.1', port))
+    assert.match(await page('127.0.0.1', local), 'paktn-b-1')
+    const host = hostAddress()
+    if (host === null) return
+    assert.match(await page(host, port), 'paktn-a-1')
+    const refused = await page(host, local).catch(() => null)
+    assert.is(refused, null)
+  },
+)
+
+testUnless(
+  test,
+  lacking,
+  'a recreated container keeps its address, and others find it by name again',
+  async () => {
+    await using pak = await stage()
+    const [port, local] = [await freePort(), await freePort()]
+    await pak.write('pak.yaml', MANIFEST(port, local))
+    await pak.ok(['up', '-d'])
+    const before = await containers(pak)
+    await pak.write('pak.yaml', MANIFEST(port, local, 'blue'))
+    await pak.ok(['up', '-d'])
+    const after = await containers(pak)
+    assert.is.not(after['paktn-a-1']?.pid, before['paktn-a-1']?.pid)
+    assert.is(after['paktn-b-1']?.pid, before['paktn-b-1']?.pid)
+    assert.equal(after['paktn-a-1']?.networks, before['paktn-a-1']?.networks)
+    await eventually('b finds a', async () => (await fetched(pak, 'b', 'a')).includes('paktn-a-1'))
+    await eventually('the port', async () => (await page('127.0.0.1', port)).includes('paktn-a-1'))
+  },
+)
+
+/** With `nc`: a static busybox's `wget` needs the rootfs's own libraries for names. */
+async function fetched(pak: PakSandbox, service: string, name: string): Promise<string> {
+  const script = `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 1 ${name} 80 2>/dev/null | tail -n 1`
+  return (await pak.run(['exec', service, 'sh', '-c', script])).stdout.trim()
+}
+
+async function page(address: string, port: number): Promise<string> {
+  const response = await fetch(`http://${address}:${port}/`, { signal: AbortSignal.timeout(2_000) })
+  return response.text()
+}
+
+/** An address of this machine that is neither loopback nor a bridge of pak's. */
+function hostAddress(): string | null {
+  const found = Object.entries(networkInterfaces())
+    .filter(([name]) => !name.startsWith('pak'))
+    .flatMap(([, addresses]) => addresses ?? [])
+    .find(({ family, internal }) => family === 'IPv4' && !internal)
+  return found?.address ?? null
+}
+
+test.run()

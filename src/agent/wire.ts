@@ -91,12 +91,6 @@ export interface ResultLine {
   readonly leaving: readonly number[]
 }
 
-/** The last line of a stream that broke. */
-export interface ErrorLine {
-  readonly type: 'error'
-  readonly error: ErrorFacts
-}
-
 export interface EventsQuery {
   readonly project: string | null
   /** RFC 3339; events from then on. */

@@ -100,12 +100,6 @@ export async function mountTmpfs(kernel: Kernel, target: string): Promise<void> 
   if (outcome !== null) throw outcome
 }
 
-/** Unmount in one process, in the given order; the first that stays throws after all were tried. */
-export async function unmount(kernel: Kernel, targets: readonly string[]): Promise<void> {
-  const failed = (await unmountAll(kernel, targets)).find(({ error }) => error !== null)
-  if (failed?.error) throw failed.error
-}
-
 async function missing(
   kernel: Kernel,
   requests: readonly MountRequest[],

@@ -136,9 +136,6 @@ export async function removeBridges(kernel: Kernel, names: readonly string[]): P
   )
 }
 
-/** Remove links that outlived their namespace, in one batch; one already gone is success. */
-export const removeLinks = removeBridges
-
 /** Make the veths of many containers in one batch. What is half made goes with its namespace. */
 export const connect = (kernel: Kernel, links: readonly Link[]): Promise<void> =>
   ipBatch(kernel, vethBatch(links))

@@ -38,8 +38,6 @@ export function parseCidr(text: string): Cidr {
 
 export const formatCidr = ({ first, prefix }: Cidr): string => `${formatAddress(first)}/${prefix}`
 
-export const prefixOf = (subnet: string): number => parseCidr(subnet).prefix
-
 /** Whether two blocks share an address. */
 export function overlaps(a: string, b: string): boolean {
   const [one, other] = [parseCidr(a), parseCidr(b)]

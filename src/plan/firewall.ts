@@ -81,7 +81,8 @@ function publications(
     const place = `${hostIp}:${published}/${protocol}`
     return !taken.has(place) && taken.add(place).size > 0
   }
-  return containers
+  return [...containers]
+    .sort((a, b) => compareText(a.name, b.name))
     .flatMap(({ name, spec }) => {
       const to = receiver(spec, internal)
       if (to === null) return []

@@ -4,8 +4,6 @@ import { PakError } from '../errors.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { type MountRequest, mountAll, unmountAll } from '../kernel/mount.ts'
 
-export { type InitLayer, prepareInitLayer } from './init-layer.ts'
-
 export interface RootfsRequest {
   /** Where the root appears; made when it is not there. */
   readonly target: string

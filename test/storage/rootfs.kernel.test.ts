@@ -2,7 +2,8 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { mountTable, mountTmpfs, unmountAll } from '../../src/kernel/mount.ts'
-import { mountRootfs, prepareInitLayer, unmountRootfs } from '../../src/storage/rootfs.ts'
+import { prepareInitLayer } from '../../src/storage/init-layer.ts'
+import { mountRootfs, unmountRootfs } from '../../src/storage/rootfs.ts'
 import { privateKernel } from './private-kernel.ts'
 
 test('overlays are mounted in one batch, again without effect, and unmounted', async () => {

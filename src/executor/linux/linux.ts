@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { watch } from 'node:fs'
 import { imageStore } from '../../images/store.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
-import { mountAll, unmountAll } from '../../kernel/mount.ts'
+import { mountTmpfs, unmountAll } from '../../kernel/mount.ts'
 import type { Op, StepOf } from '../../model/plan.ts'
 import type { Health } from '../../model/status.ts'
 import { detectCgroups, enterHostView } from '../../runtime/cgroups.ts'
@@ -32,10 +32,7 @@ export async function prepareHost(kernel: Kernel, layout: Layout): Promise<void>
   await enterHostView(kernel)
   for (const folder of [layout.root, layout.projects, layout.runRoot, layout.ociRoot, layout.exits])
     await kernel.makeFolder(folder, 0o700)
-  await kernel.makeFolder(layout.volatile, 0o700)
-  const request = { source: 'pak', target: layout.volatile, type: 'tmpfs', options: 'mode=0700' }
-  const [refusal] = await mountAll(kernel, [request], { folder: layout.runRoot })
-  if (refusal) throw refusal
+  await mountTmpfs(kernel, layout.volatile)
 }
 
 /** The inverse, when the last project is gone. What other programs put there stays. */

@@ -1,5 +1,5 @@
+import { hostNameServers } from '../../network/dns/forward.ts'
 import { startDns } from '../../network/dns/server.ts'
-import { serversOf } from '../../network/names.ts'
 import type { LinuxHost } from './host.ts'
 import { nameZone } from './names.ts'
 
@@ -13,6 +13,6 @@ export function serveHostNames(
     ...sockets,
     signal,
     zone: nameZone(host),
-    upstreams: async () => serversOf((await host.kernel.readText('/etc/resolv.conf')) ?? ''),
+    upstreams: () => hostNameServers(host.kernel),
   })
 }

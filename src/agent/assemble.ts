@@ -1,4 +1,4 @@
-import { imagesInUse } from '../executor/linux/images.ts'
+import { imageUsers } from '../executor/linux/images.ts'
 import { layoutOf } from '../executor/linux/layout.ts'
 import { linuxExecutor, linuxHost, prepareHost, releaseHost } from '../executor/linux/linux.ts'
 import { probe } from '../executor/linux/probe.ts'
@@ -25,7 +25,7 @@ export async function assemble(context: AgentContext): Promise<AgentParts> {
     },
     images: {
       ...host.images,
-      remove: async (reference) => host.images.remove(reference, await imagesInUse(host)),
+      remove: async (reference) => host.images.remove(reference, await imageUsers(host)),
     },
     releaseHost: () => releaseHost(kernel, layout),
     startDns: (sockets, signal) => serveHostNames(host, sockets, signal),

@@ -38,9 +38,10 @@ export interface ImageStore {
   ): Promise<ImageRecord>
   /**
    * Take the name away, and the image with its last name; layers that no other image has go too. Throws
-   * `image_missing`, and `conflict` when the image would go but its digest is in use.
+   * `image_missing`, and `conflict` when the image would go but a container was made of it. `users`: the
+   * containers, by digest.
    */
-  remove(reference: string, inUse?: ReadonlySet<string>): Promise<void>
+  remove(reference: string, users?: ReadonlyMap<string, string>): Promise<void>
 }
 
 export interface ImportOptions {
@@ -96,16 +97,18 @@ export function imageStore(
         if (record === undefined) throw new Error('import: no record')
         return record
       }),
-    remove: (reference, inUse = new Set()) =>
+    remove: (reference, users = new Map()) =>
       files.exclusive(index, async () => {
         const entries = await index.read()
         const found = matching(entries, reference)
         const gone = new Set(found.map((entry) => entry.reference))
         if (found.length === 0) throw missing(reference)
         const left = entries.filter((entry) => !gone.has(entry.reference))
-        for (const { digest } of found)
-          if (inUse.has(digest) && !left.some((entry) => entry.digest === digest))
-            throw new PakError('conflict', `remove image \`${reference}\`: a container uses it`)
+        for (const { digest } of found) {
+          const user = users.get(digest)
+          if (user !== undefined && !left.some((entry) => entry.digest === digest))
+            throw new PakError('conflict', `remove image \`${reference}\`: ${user} uses it`)
+        }
         await index.write(left)
         await files.sweep(left)
       }),

@@ -119,7 +119,7 @@ test('images share layers, and the last one takes them along', async () => {
   )
   const digest = (await store.resolve('b:1')) ?? ''
   assert.ok(
-    await store.remove('b:1', new Set([digest])).then(
+    await store.remove('b:1', new Map([[digest, 'shop-web-1']])).then(
       () => false,
       () => true,
     ),

@@ -5,6 +5,8 @@ import type { LogEntry } from '../telemetry/logs.ts'
 export type ProgressItem =
   | OperationLine
   | { readonly type: 'note'; readonly text: string }
+  /** A sentence that nothing may replace. */
+  | { readonly type: 'message'; readonly text: string }
   | { readonly type: 'warning'; readonly text: string }
   /** Wait for an answer before anything else is shown. */
   | { readonly type: 'question'; readonly text: string; readonly answer: (yes: boolean) => void }

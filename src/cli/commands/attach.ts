@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AgentClient } from '../../agent/client.ts'
+import type { OperationLine } from '../../agent/wire.ts'
 import { readLogs } from '../../telemetry/logs.ts'
 import type { Invocation } from '../grammar.ts'
 import type { ProgressItem } from '../items.ts'
@@ -33,18 +34,35 @@ export async function* attach(
     yield { type: 'log', entry }
   await watching
   if (!interrupts.signal.aborted) {
-    yield { type: 'note', text: 'all containers have ended' }
+    yield { type: 'message', text: 'all containers have ended' }
     return
   }
-  yield { type: 'note', text: 'stopping; press ^C again to kill' }
-  const options = { graceMs: flags.seconds('timeout'), signal: null, force: false, detached: false }
+  yield { type: 'message', text: 'stopping; press ^C again to kill' }
+  const stop = (graceMs: number | null, signal?: AbortSignal) =>
+    interrupted(
+      agent.action(
+        project,
+        {
+          action: 'stop',
+          services,
+          options: { graceMs, signal: null, force: false, detached: false },
+        },
+        signal,
+      ),
+    )
   try {
-    yield* agent.action(project, { action: 'stop', services, options }, interrupts.force)
+    yield* stop(flags.seconds('timeout'), interrupts.force)
   } catch (error) {
     if (!interrupts.force.aborted) throw error
-    yield { type: 'note', text: 'killing' }
-    yield* agent.action(project, { action: 'kill', services, options })
+    yield { type: 'message', text: 'killing' }
+    // A stop without grace, and not a kill: nothing that always restarts may come back.
+    yield* stop(0)
   }
+}
+
+/** However well it was stopped, `up` ended because of ^C. */
+async function* interrupted(lines: AsyncIterable<OperationLine>): AsyncGenerator<ProgressItem> {
+  for await (const line of lines) yield line.type === 'result' ? { ...line, cancelled: true } : line
 }
 
 interface EndRequest {

@@ -10,7 +10,7 @@ export async function* down(invocation: Invocation): AsyncGenerator<ProgressItem
   const project = await projectName(globals)
   const agent = await peekAgent(globals, interrupts.signal)
   if (agent === null) {
-    yield { type: 'note', text: `nothing to take down in ${project}` }
+    yield { type: 'message', text: `nothing to take down in ${project}` }
     return
   }
   const desired = await desiredOrNull(invocation)

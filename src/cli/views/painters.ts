@@ -6,6 +6,7 @@ import type { Painter } from './progress.ts'
 /** Errors only. */
 export const quietPainter: Painter = {
   note() {},
+  message() {},
   warning() {},
   plan() {},
   event() {},
@@ -31,6 +32,10 @@ export function plainPainter(terminal: Terminal): Painter {
       started ??= Date.now()
       settle()
       pending = setTimeout(() => terminal.warn(dim(text)), NOTE_AFTER_MS)
+    },
+    message(text) {
+      settle()
+      terminal.warn(text)
     },
     warning,
     plan(plan) {

@@ -10,6 +10,8 @@ import { plainPainter, quietPainter } from './painters.ts'
 export interface Painter {
   /** What pak is busy with; may be replaced by anything that comes next. */
   note(text: string): void
+  /** A sentence to be read. */
+  message(text: string): void
   warning(text: string): void
   plan(plan: Plan): void
   event(event: ApplyEvent): void
@@ -32,6 +34,7 @@ export async function printProgress(
       if (kind === 'json' && item.type !== 'log' && item.type !== 'question')
         terminal.warn(JSON.stringify(item))
       if (item.type === 'note') painter.note(item.text)
+      else if (item.type === 'message') painter.message(item.text)
       else if (item.type === 'plan') painter.plan(item.plan)
       else if (item.type === 'warning') painter.warning(item.text)
       else if (item.type === 'question') {

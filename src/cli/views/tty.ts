@@ -30,6 +30,10 @@ export function ttyPainter(terminal: Terminal): Painter {
       terminal.stderr.write(dim(text))
       noted = true
     },
+    message(text) {
+      clearNote()
+      terminal.warn(text)
+    },
     warning,
     plan(plan) {
       started ??= Date.now()

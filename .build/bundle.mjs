@@ -1,7 +1,7 @@
-// Makes dist/: the program as one small entry with its rarer parts beside it, and the library.
+// Makes dist/: the program as one file with V8's code cache beside it, and the library.
 
-import { existsSync } from 'node:fs'
-import { chmod, readFile, rename, rm } from 'node:fs/promises'
+import { execFileSync } from 'node:child_process'
+import { chmod, copyFile, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import './schema.mjs'
@@ -12,26 +12,51 @@ const { version } = JSON.parse(await readFile(path('package.json'), 'utf8'))
 
 // Into a folder of its own first: whoever runs pak meanwhile never sees half of it.
 const draft = path(`.cache/dist-${process.pid}`)
-const entries = { pak: path('src/cli/main.ts'), index: path('src/index.ts') }
-await build({
-  entryPoints: Object.fromEntries(Object.entries(entries).filter(([, file]) => existsSync(file))),
-  outdir: draft,
-  chunkNames: 'chunks/[name]-[hash]',
+const common = {
   bundle: true,
-  splitting: true,
-  // Names stay as they are: a stack trace is readable, and esbuild's way of keeping them costs start-up.
   minifyWhitespace: true,
   minifySyntax: true,
-  format: 'esm',
   platform: 'node',
   target: 'node20.19',
+  logLevel: 'warning',
+}
+
+await build({
+  ...common,
+  entryPoints: [path('src/cli/main.ts')],
+  outfile: `${draft}/main.cjs`,
+  format: 'cjs',
+  define: { PAK_VERSION: JSON.stringify(version), 'import.meta.url': 'PAK_URL' },
+  charset: 'ascii',
+  banner: {
+    js: "(function (require, module, __filename, __dirname) { const PAK_URL = require('node:url').pathToFileURL(__filename).href;",
+  },
+  footer: { js: '})' },
+  // `import()` becomes a lazy part of the one file.
+  supported: { 'dynamic-import': false },
+})
+await build({
+  ...common,
+  entryPoints: [path('src/index.ts')],
+  outfile: `${draft}/index.mjs`,
+  format: 'esm',
   define: { PAK_VERSION: JSON.stringify(version) },
   // Some packages are CommonJS and ask for Node's modules with require.
   banner: {
     js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
   },
-  logLevel: 'warning',
 })
+await copyFile(path('.build/entry.cjs'), `${draft}/pak.js`)
 await chmod(`${draft}/pak.js`, 0o755)
+await writeFile(`${draft}/package.json`, '{ "type": "commonjs" }\n')
+// A plan is what most commands load most of.
+execFileSync(
+  process.execPath,
+  [`${draft}/pak.js`, 'plan', '--simulate', '-f', path('examples/hello/pak.yaml')],
+  {
+    env: { ...process.env, PAK_RECORD_CODE_CACHE: '1' },
+    stdio: 'pipe',
+  },
+)
 await rm(path('dist'), { recursive: true, force: true })
 await rename(draft, path('dist'))

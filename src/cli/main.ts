@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 import { version } from '../agent/version.ts'
 
 /**
@@ -27,4 +26,4 @@ function flushThenExit(exitStatus: number): void {
   process.stdout.write('', () => process.stderr.write('', () => process.exit(exitStatus)))
 }
 
-await main(process.argv.slice(2))
+void main(process.argv.slice(2))

@@ -1,3 +1,4 @@
+import { removeStrayStorage } from '../executor/linux/containers.ts'
 import { imageUsers } from '../executor/linux/images.ts'
 import { layoutOf } from '../executor/linux/layout.ts'
 import { linuxExecutor, linuxHost, prepareHost, releaseHost } from '../executor/linux/linux.ts'
@@ -15,6 +16,7 @@ export async function assemble(context: AgentContext): Promise<AgentParts> {
   // Before anything looks at cgroups: what it sees depends on the mounts made here.
   await prepareHost(kernel, layout)
   const host = await linuxHost({ ...context, kernel })
+  await removeStrayStorage(host)
   return {
     executor: linuxExecutor(host),
     settle: (project, verdict) => settle(host, project, verdict),

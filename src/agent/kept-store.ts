@@ -34,6 +34,15 @@ export class KeptStore {
     await this.#kernel.replaceFile(this.#path(project), JSON.stringify(desired))
   }
 
+  /** Folder of the manifest that was applied last; `null`: none, or not known. */
+  readOrigin(project: string): Promise<string | null> {
+    return this.#kernel.readText(this.#originPath(project))
+  }
+
+  async writeOrigin(project: string, origin: string): Promise<void> {
+    await this.#kernel.replaceFile(this.#originPath(project), origin)
+  }
+
   async remove(project: string): Promise<void> {
     await rm(this.#path(project), { force: true })
   }
@@ -41,9 +50,13 @@ export class KeptStore {
   /** What the agent itself wrote for a project that has no record any more. */
   async sweep(project: string): Promise<void> {
     const journal = journalPath(this.folder(project))
-    for (const path of [this.#path(project), journal, `${journal}.1`])
+    for (const path of [this.#path(project), this.#originPath(project), journal, `${journal}.1`])
       await rm(path, { force: true })
     await rmdir(this.folder(project)).catch(() => {})
+  }
+
+  #originPath(project: string): string {
+    return join(this.folder(project), 'origin')
   }
 
   #path(project: string): string {

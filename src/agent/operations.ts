@@ -46,11 +46,12 @@ export async function planUp(
   project: string,
   { desired, options }: PlanRequest,
 ): Promise<PlanAnswer> {
+  const elsewhere = await otherOrigin(shop, project, options.origin)
   const surveyed = await survey({
     project,
     executor: shop.parts.executor,
     load: async () => desired,
-    decide: decideUp(shop, options),
+    decide: decideUp(shop, options, elsewhere),
     signal: NOBODY.signal,
   })
   return { plan: surveyed.plan, problems: surveyed.problems.map(errorFacts) }
@@ -63,7 +64,7 @@ export async function up(
   caller: Caller,
 ): Promise<ResultLine> {
   shop.restarts.forget(project)
-  const decide = decideUp(shop, options)
+  const decide = decideUp(shop, options, await otherOrigin(shop, project, options.origin))
   const { result } = await perform(shop, {
     ...workOf(project, 'up', caller),
     desired,
@@ -75,6 +76,7 @@ export async function up(
     onAccepted: async () => {
       const before = await shop.kept.read(project)
       await shop.kept.write(project, keptAfterUp(before, desired, options))
+      if (options.origin !== null) await shop.kept.writeOrigin(project, options.origin)
     },
   })
   return resultLine(result, caller.signal)
@@ -138,13 +140,27 @@ export async function pass(shop: Workshop, project: string, cause: string): Prom
   return { ok: result.failed.length === 0, wakeAt }
 }
 
-function decideUp(shop: Workshop, options: UpOptions) {
-  const { detached: _, ...rest } = options
+/** Two folders whose files have one project name are taken for one project: said before anything stops. */
+async function otherOrigin(
+  shop: Workshop,
+  project: string,
+  origin: string | null,
+): Promise<readonly string[]> {
+  const before = await shop.kept.readOrigin(project)
+  if (before === null || origin === null || before === origin) return []
+  return [
+    `project ${project} was last applied from ${before}, this file is in ${origin}: if they are two projects, give one another name (-p NAME)`,
+  ]
+}
+
+function decideUp(shop: Workshop, options: UpOptions, warnings: readonly string[]) {
+  const { detached: _, origin: __, ...rest } = options
   const now = shop.now().toISOString()
   return (wanted: DesiredState | null, observed: ObservedState): Plan => {
     if (wanted === null) throw new Error('up: no desired state')
     const planning = { ...rest, removeVolumes: false, cause: 'user', now } as const
-    return plan(wanted, observed, planning)
+    const planned = plan(wanted, observed, planning)
+    return { ...planned, warnings: [...warnings, ...planned.warnings] }
   }
 }
 

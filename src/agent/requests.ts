@@ -122,6 +122,7 @@ function parseUpOptions(value: unknown): UpOptions {
     forceRecreate: flag(given, 'forceRecreate'),
     removeOrphans: flag(given, 'removeOrphans'),
     timeoutMs: milliseconds(given, 'timeoutMs'),
+    origin: textOrNull(given['origin'], 'options.origin'),
     waitTimeoutMs: milliseconds(given, 'waitTimeoutMs') ?? DEFAULT_WAIT_MS,
     detached: flag(given, 'detached'),
   }

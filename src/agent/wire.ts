@@ -26,6 +26,8 @@ export interface UpOptions {
   /** Instead of each container's own grace period when it is stopped. */
   readonly timeoutMs: number | null
   readonly waitTimeoutMs: number
+  /** Absolute folder of the manifest; `null`: not known. */
+  readonly origin: string | null
   /** Go on when the client goes away. */
   readonly detached: boolean
 }

@@ -74,7 +74,7 @@ export const GLOBAL_OPTIONS: readonly OptionSpec[] = [
   { flags: '--env-file <path>', summary: 'variables for the manifest', repeats: true },
   { flags: '--root <folder>', summary: 'state (default /var/lib/pak)' },
   { flags: '--run-root <folder>', summary: 'what a reboot may forget (default /run/pak)' },
-  { flags: '--executor <name>', summary: 'linux, memory, or a module of yours' },
+  { flags: '--executor <name>', summary: 'linux; pak plan --simulate has a host in memory' },
   { flags: '--runtime <name>', summary: 'the OCI runtime: crun, runc or a path' },
   {
     flags: '--progress <kind>',

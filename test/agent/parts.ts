@@ -49,6 +49,7 @@ export const UP: UpOptions = {
   removeOrphans: false,
   timeoutMs: null,
   waitTimeoutMs: 10_000,
+  origin: null,
   detached: false,
 }
 

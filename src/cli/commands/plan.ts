@@ -27,7 +27,7 @@ export async function plan(invocation: Invocation): Promise<Planned> {
   opening?.catch(() => {})
   const loaded = await loadProject(globals, words)
   const desired = scaled(loaded.desired, flags.list('scale'))
-  const options = upOptions(invocation)
+  const options = upOptions(invocation, loaded.files)
   const agent = await opening
   const answer =
     agent === null || agent === undefined

@@ -1,3 +1,4 @@
+import { dirname } from 'node:path'
 import type { AgentClient } from '../../agent/client.ts'
 import type { UpOptions } from '../../agent/wire.ts'
 import { PakError } from '../../errors.ts'
@@ -64,17 +65,17 @@ async function upWork(invocation: Invocation): Promise<UpWork> {
   const { flags, globals, words } = invocation
   const file = flags.text('plan')
   if (file !== null) return { ...(await readSavedPlan(file, globals.cwd)), warnings: [] }
-  const { desired, warnings } = await loadProject(globals, words)
+  const { desired, warnings, files } = await loadProject(globals, words)
   return {
     desired: scaled(desired, flags.list('scale')),
-    options: upOptions(invocation),
+    options: upOptions(invocation, files),
     expectedPlan: null,
     warnings,
   }
 }
 
 /** The options that decide what is planned: `plan` and `up` must read them alike. */
-export function upOptions({ flags, words }: Invocation): UpOptions {
+export function upOptions({ flags, words }: Invocation, [file]: readonly string[]): UpOptions {
   return {
     services: words.length === 0 ? null : words,
     noDeps: flags.off('deps'),
@@ -82,6 +83,7 @@ export function upOptions({ flags, words }: Invocation): UpOptions {
     removeOrphans: flags.on('removeOrphans'),
     timeoutMs: flags.seconds('timeout'),
     waitTimeoutMs: flags.seconds('waitTimeout') ?? DEFAULT_WAIT_MS,
+    origin: file === undefined ? null : dirname(file),
     detached: false,
   }
 }

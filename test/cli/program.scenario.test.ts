@@ -127,7 +127,7 @@ testUnless(test, unlessRoot, '^C in the foreground stops the containers', async 
   child.kill('SIGINT')
   const { exitCode, stderr } = await result
   assert.match(stderr, 'stop service/web/1')
-  assert.is(exitCode, 0, stderr)
+  assert.is(exitCode, 130, stderr)
   assert.is((await pak.run('ps', '-q')).stdout, '')
   assert.is((await pak.run('ps', '-aq')).stdout, 'shop-db-1\nshop-web-1\n')
 })

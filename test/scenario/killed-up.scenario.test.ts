@@ -1,4 +1,6 @@
 import { once } from 'node:events'
+import { mkdir, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -57,6 +59,18 @@ testUnless(
     }
   },
 )
+
+testUnless(test, fleetLacks(), 'storage that was made but never written down goes', async () => {
+  await using sandbox = await busyboxSandbox()
+  await sandbox.write('pak.yaml', fleetOfTen(await freePort()))
+  await sandbox.ok(['up', '-d'])
+  const containers = join(sandbox.root, 'containers')
+  const known = (await readdir(containers)).sort()
+  await mkdir(join(containers, 'f'.repeat(64), 'upper'), { recursive: true })
+  await killed((await agentPids(sandbox)).agent)
+  await sandbox.ok(['up', '-d'])
+  assert.equal((await readdir(containers)).sort(), known)
+})
 
 /** Begin a command and kill the agent `delayMs` after it is there. How the command ends is its own affair. */
 async function killDuring(

@@ -1,4 +1,4 @@
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { PakError } from '../../errors.ts'
 import type { StepOf } from '../../model/plan.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
@@ -44,6 +44,23 @@ export async function createContainers(
       exit: null,
     })
   })
+}
+
+/**
+ * Storage that no record names: an agent was killed between making it and writing that down. Only before
+ * anything is created. Where a record cannot be read, nothing is known to be stray.
+ */
+export async function removeStrayStorage(host: LinuxHost): Promise<void> {
+  const ids = await host.kernel.list(dirname(host.layout.storage('any')))
+  if (ids.length === 0) return
+  try {
+    for (const project of await host.records.projectNames()) await host.records.of(project)
+  } catch (error) {
+    if (error instanceof PakError) return
+    throw error
+  }
+  const stray = ids.filter((id) => host.records.find(id) === null)
+  await host.kernel.removeTree(...stray.map((id) => host.layout.storage(id)))
 }
 
 export async function removeContainers(

@@ -6,6 +6,8 @@ import type { OciMount, OciNamespace, OciSpec } from './oci-types.ts'
 import { hostnameOf, initProcess, type ProcessInput } from './process.ts'
 import { deviceRules, ociDevices, ociResources, type ResourceHost } from './resources.ts'
 
+const CGROUP_ROOT = '/sys/fs/cgroup'
+
 export interface SpecInput extends ProcessInput {
   readonly id: string
   /** Relative to the hierarchy's root, with a leading slash. */
@@ -39,6 +41,7 @@ export function ociSpec(input: SpecInput): OciSpec {
     ...(hostname === null ? {} : { hostname }),
     mounts: [
       ...joinMounts(systemMounts(spec, input.shmSource ?? null), input.mounts),
+      ...v1CgroupRoot(input),
       ...initMount(input),
     ],
     linux: {
@@ -51,7 +54,7 @@ export function ociSpec(input: SpecInput): OciSpec {
       devices: ociDevices(security),
       sysctl: sysctlsOf(spec),
       maskedPaths: security.maskedPaths,
-      readonlyPaths: [...security.readonlyPaths, ...v1CgroupRoot(input)],
+      readonlyPaths: security.readonlyPaths,
       ...propagationOf(input.mounts),
       ...(security.seccomp.kind === 'json' ? { seccomp: security.seccomp.profile } : {}),
     },
@@ -64,9 +67,16 @@ export function ociSpec(input: SpecInput): OciSpec {
   }
 }
 
-/** On v1 the folder above the hierarchies is a tmpfs of the runtime's making, which it leaves writable. */
-const v1CgroupRoot = ({ spec, cgroups }: SpecInput): readonly string[] =>
-  cgroups.version === 1 && !spec.privileged ? ['/sys/fs/cgroup'] : []
+/**
+ * On v1 the folder above the hierarchies is a tmpfs of the runtime's making, which it leaves writable. It
+ * must not be a read-only path: crun lays a copy of the tree over it, in which every hierarchy can be
+ * written.
+ */
+function v1CgroupRoot({ spec, cgroups }: SpecInput): readonly OciMount[] {
+  if (cgroups.version !== 1 || spec.privileged) return []
+  const options = ['remount', 'bind', 'ro', 'nosuid', 'noexec', 'nodev', 'relatime']
+  return [{ type: 'bind', source: CGROUP_ROOT, destination: CGROUP_ROOT, options }]
+}
 
 function initMount({ spec, init, name }: SpecInput): readonly OciMount[] {
   if (!spec.init) return []

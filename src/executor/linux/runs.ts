@@ -91,14 +91,12 @@ export async function release(
   // Giving up half-way would leak: an interrupt does not reach in here, each call has its own bound.
   const whole = { ...context, signal: AbortSignal.timeout(120_000) }
   const ids = records.map(({ id }) => id)
-  const outcomes =
+  const remove = async () =>
     records.length > 1 && (await host.oci.removeAll(ids))
       ? []
-      : await forEach(ids, whole, (id) => host.oci.remove(id, true))
-  const unmounted = await unmountRootfs(
-    host.kernel,
-    records.map(({ id }) => host.layout.rootfs(id)),
-  )
+      : forEach(ids, whole, (id) => host.oci.remove(id, true))
+  const roots = records.map(({ id }) => host.layout.rootfs(id))
+  const [outcomes, unmounted] = await Promise.all([remove(), unmountRootfs(host.kernel, roots)])
   await host.kernel.removeTree(
     ...records
       .filter((_, index) => unmounted[index] === null)

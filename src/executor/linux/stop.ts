@@ -74,10 +74,13 @@ async function end(host: LinuxHost, ending: Ending, context: RunContext): Promis
   const signal = ending.signal ?? record.spec.stopSignal ?? 'SIGTERM'
   if (graceMs > 0 && (await signalProcess(host.kernel, run, signalNumber(signal))))
     await gone(host, run, { limitMs: graceMs, signal: context.signal })
-  await host.cgroups.killAll(host.layout.cgroup(ending.project, record.name))
+  // With the first process of a pid namespace the kernel kills all others in it (pid_namespaces(7)).
   await signalProcess(host.kernel, run, 'SIGKILL')
   const limit = { limitMs: KILL_LIMIT_MS, signal: AbortSignal.timeout(2 * KILL_LIMIT_MS) }
-  if (!(await gone(host, run, limit)))
+  const ended = await gone(host, run, limit)
+  // Where the namespace is shared, whatever else is in the cgroup runs on.
+  await host.cgroups.killAll(host.layout.cgroup(ending.project, record.name))
+  if (!ended)
     throw new PakError(
       'timeout',
       `stop container \`${record.name}\`: process ${run.pid} does not end`,

@@ -62,8 +62,13 @@ export async function survey({
 }: Convergence): Promise<Survey> {
   const desired = await load()
   const observed = await executor.inspect({ project, images: imageReferences(desired) }, signal)
-  const plan = decide(desired, observed)
-  const problems = await executor.preflight({ desired, observed, steps: plan.steps }, signal)
+  const decided = decide(desired, observed)
+  const request = { desired, observed, steps: decided.steps }
+  const [problems, cautions] = await Promise.all([
+    executor.preflight(request, signal),
+    executor.cautions(request),
+  ])
+  const plan = { ...decided, warnings: [...decided.warnings, ...cautions] }
   return { desired, observed, plan, problems }
 }
 

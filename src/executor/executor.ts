@@ -22,6 +22,9 @@ export interface Executor {
    */
   preflight(request: PreflightRequest, signal?: AbortSignal): Promise<readonly PakError[]>
 
+  /** What these steps will get less of than was asked for on this host, one line each. Changes nothing. */
+  cautions(request: PreflightRequest): Promise<readonly string[]>
+
   /**
    * Run steps of one op that are ready together. Each step is idempotent; a thing already there, or
    * already gone, is success. One outcome per step, in the same order; it rejects only for a bug.

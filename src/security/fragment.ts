@@ -39,6 +39,7 @@ export interface SecurityHost {
   /** `fs.nr_open`, the most that `nofile` may be. */
   readonly nrOpen: number
   readonly seccomp: boolean
+  readonly apparmor: boolean
   /** Whether the OCI runtime takes BPF: it has shown `Seccomp: 2` with it, or is known to. */
   readonly takesBpf: boolean
 }
@@ -63,10 +64,11 @@ const DEFAULT_NR_OPEN = 1_048_576
 
 /** `runtime` is the OCI runtime's name or path: only crun has a way to take BPF. */
 export async function securityHost(kernel: Kernel, runtime: string): Promise<SecurityHost> {
-  const [status, limits, nrOpen] = await Promise.all([
+  const [status, limits, nrOpen, apparmor] = await Promise.all([
     kernel.readText('/proc/self/status'),
     kernel.readText('/proc/self/limits'),
     kernel.readText('/proc/sys/fs/nr_open'),
+    kernel.readText('/sys/module/apparmor/parameters/enabled'),
   ])
   return {
     architecture: process.arch,
@@ -74,6 +76,7 @@ export async function securityHost(kernel: Kernel, runtime: string): Promise<Sec
     limits: parseLimits(limits ?? ''),
     nrOpen: Number(nrOpen?.trim() ?? DEFAULT_NR_OPEN),
     seccomp: /^Seccomp:/m.test(status ?? ''),
+    apparmor: apparmor?.trim() === 'Y',
     takesBpf: runtime.slice(runtime.lastIndexOf('/') + 1) === 'crun',
   }
 }
@@ -100,8 +103,7 @@ export function joinFragment(
     capabilities,
     noNewPrivileges: spec.security.noNewPrivileges,
     seccomp: seccompOf(spec, host, capabilities),
-    apparmor:
-      spec.privileged && spec.security.apparmor === null ? 'unconfined' : spec.security.apparmor,
+    apparmor: apparmorOf(spec, host),
     maskedPaths: bare ? [] : MASKED_PATHS,
     readonlyPaths: bare ? [] : READONLY_PATHS,
     rlimits,
@@ -109,6 +111,14 @@ export function joinFragment(
     anyDevice: spec.privileged,
     notes: [...notes, ...missing.map((name) => `capability ${name}: this host has none to give`)],
   }
+}
+
+/** Without AppArmor a runtime refuses any profile, even `unconfined`, which is what there is then anyway. */
+function apparmorOf({ privileged, security }: ContainerSpec, host: SecurityHost): string | null {
+  const profile = security.apparmor ?? (privileged ? 'unconfined' : null)
+  if (host.apparmor || profile === null) return profile
+  if (profile === 'unconfined') return null
+  throw new PakError('host', `confine with AppArmor profile \`${profile}\`: this kernel has none`)
 }
 
 function seccompOf(

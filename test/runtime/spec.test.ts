@@ -19,6 +19,7 @@ const HOST = {
   nrOpen: 1_048_576,
   seccomp: true,
   takesBpf: true,
+  apparmor: true,
 }
 
 const IMAGE: ImageConfig = {

@@ -9,6 +9,7 @@ import { detectCgroups, enterHostView } from '../../runtime/cgroups.ts'
 import { ociRuntime } from '../../runtime/oci.ts'
 import { securityHost } from '../../security/fragment.ts'
 import type { Executor, RunContext } from '../executor.ts'
+import { cautions } from './confinement.ts'
 import { execInvocation } from './exec.ts'
 import { handlers } from './handlers.ts'
 import type { LinuxHost } from './host.ts'
@@ -67,6 +68,7 @@ export function linuxExecutor(host: LinuxHost): Executor {
     projects: () => host.records.projectNames(),
     inspect: (scope) => inspectProject(host, scope),
     preflight: (request) => preflight(host, request),
+    cautions: (request) => cautions(host, request.steps),
     run: <O extends Op>(op: O, steps: readonly StepOf<O>[], context: RunContext) =>
       handlers[op](host, steps, context),
     watch: (onChange) => watchHost(host, onChange),

@@ -5,6 +5,7 @@ import { type PortHolder, portHolder } from '../../network/ports.ts'
 import { findInit } from '../../runtime/init.ts'
 import { checkBinds } from '../../storage/binds.ts'
 import type { PreflightRequest } from '../executor.ts'
+import { unconfinable } from './confinement.ts'
 import type { LinuxHost } from './host.ts'
 
 /** What this machine cannot give to these steps, found before anything is touched. */
@@ -21,6 +22,8 @@ export async function preflight(
     takenPorts(host, request),
     takenSubnets(host, request),
     unenforceable(host, request.steps),
+    unconfinable(host, request.steps),
+    pastCeiling(host, request),
   ])
   return findings.flat()
 }
@@ -197,4 +200,18 @@ async function unenforceable(
   return [...new Set(problems)].map(
     (what) => new PakError('host', `limits: this host cannot enforce ${what}`),
   )
+}
+
+/** Cgroup v1 takes no CPU quota past the parent's, on v2 the lesser of both counts. */
+function pastCeiling(host: LinuxHost, { desired, steps }: PreflightRequest): readonly PakError[] {
+  const ceiling = desired?.limits.cpuMillis ?? null
+  if (host.cgroups.version === 2 || ceiling === null || steps.length === 0) return []
+  return (desired?.services ?? []).flatMap(({ name, container }) => {
+    const wanted = container.limits.cpuMillis
+    if (wanted === null || wanted <= ceiling) return []
+    const message = `limits of \`${name}\`: cpu ${wanted / 1000} is more than the project's ${ceiling / 1000}`
+    return new PakError('host', `${message}, which cgroup v1 does not take`, {
+      hint: 'lower the one or raise the other',
+    })
+  })
 }

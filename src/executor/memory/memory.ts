@@ -77,6 +77,7 @@ export function memoryExecutor(options: MemoryOptions = {}): MemoryExecutor {
       [...host.projects.values()].flatMap((p) => (p.limits === null ? [] : p.name)).sort(),
     inspect: async (scope: InspectScope) => state(scope.project, scope.images),
     preflight: async (request: PreflightRequest) => obstacles(host, request),
+    cautions: async () => [],
     run: (op, steps, context) => runSteps({ host, failures, op, steps, context }),
     watch(onChange) {
       listeners.add(onChange)

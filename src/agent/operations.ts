@@ -128,15 +128,18 @@ export async function pass(shop: Workshop, project: string, cause: string): Prom
     const { ok } = await down(shop, project, { desired: null, options: DOWN }, NOBODY)
     return { ok, wakeAt: null }
   }
+  let plannedAt = shop.now()
   const { result, observed } = await perform(shop, {
     ...workOf(project, 'loop', NOBODY),
     cause,
     desired,
-    decide: (wanted, seen) =>
-      wanted === null ? nothing(project) : plan(wanted, seen, loopOptions(shop)),
+    decide: (wanted, seen) => {
+      plannedAt = shop.now()
+      return wanted === null ? nothing(project) : plan(wanted, seen, loopOptions(plannedAt))
+    },
     onAccepted: async () => {},
   })
-  const wakeAt = desired === null ? null : nextLook(observed, shop.now())
+  const wakeAt = desired === null ? null : nextLook(observed, plannedAt)
   return { ok: result.failed.length === 0, wakeAt }
 }
 
@@ -164,7 +167,7 @@ function decideUp(shop: Workshop, options: UpOptions, warnings: readonly string[
   }
 }
 
-const loopOptions = (shop: Workshop) =>
+const loopOptions = (now: Date) =>
   ({
     services: null,
     noDeps: false,
@@ -173,7 +176,7 @@ const loopOptions = (shop: Workshop) =>
     removeVolumes: false,
     cause: 'loop',
     timeoutMs: null,
-    now: shop.now().toISOString(),
+    now: now.toISOString(),
     waitTimeoutMs: 300_000,
   }) as const
 
@@ -204,11 +207,14 @@ function nothing(project: string): Plan {
   return { project, steps: [], summary, warnings: [] }
 }
 
-/** When a restart is due; and now and then at any rate, for drift that nobody tells about. */
-function nextLook({ containers }: ObservedState, now: Date): Date {
+/**
+ * When a restart is due that this plan came too early for, though it may be past by now; and now and then
+ * at any rate, for drift that nobody tells about.
+ */
+function nextLook({ containers }: ObservedState, plannedAt: Date): Date {
   const times = containers.flatMap(({ status }) =>
     status.state === 'stopped' && status.restartAt !== null ? [Date.parse(status.restartAt)] : [],
   )
-  const ahead = times.filter((time) => time > now.getTime())
-  return new Date(Math.min(now.getTime() + LOOK_EVERY_MS, ...ahead))
+  const ahead = times.filter((time) => time > plannedAt.getTime())
+  return new Date(Math.min(plannedAt.getTime() + LOOK_EVERY_MS, ...ahead))
 }

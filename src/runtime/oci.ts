@@ -42,8 +42,8 @@ interface RuntimeOptions {
   readonly root: string
 }
 
-/** More of them at once only wait for the kernel's locks. */
-const PARALLEL = 4
+/** Removing a cgroup is mostly waiting for the kernel: the more wait together, the shorter it is. */
+const PARALLEL = 16
 const TOOL_FOLDERS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']
 const ENVIRONMENT = { PATH: TOOL_FOLDERS.join(':'), LANG: 'C', LC_ALL: 'C' }
 const GONE =

@@ -40,7 +40,10 @@ testUnless(
     assert.is(rows['once']?.restartCount, 0)
     const tries = (await sandbox.ok(['logs', '--no-log-prefix', 'failing'])).match(/try/g)
     assert.is(tries?.length, 3)
-    const waits = await gaps(sandbox)
+    const waits = await eventually('it was started three times more', async () => {
+      const seen = await gaps(sandbox)
+      return seen.length >= 3 ? seen : null
+    })
     // 100 ms, doubled each time: the third wait is at least four times the first.
     assert.ok((waits[2] ?? 0) >= 400, String(waits))
     await sandbox.ok(['down', '-t', '0'])

@@ -28,7 +28,20 @@ export async function statusOf(
     const health = record.spec.healthcheck === null ? null : host.healthOf(record.id)
     return { state: 'running', pid: run.pid, startedAt: run.startedAt, health }
   }
-  return stopped(await exitOf(host, projectName, { record, run }))
+  const exit = await exitOf(host, projectName, { record, run })
+  return stopped(
+    exit.exitCode === UNSEEN ? ((await settledExit(host, projectName, record)) ?? exit) : exit,
+  )
+}
+
+/** An end that somebody wrote down, and cleared away, while this was looking. */
+async function settledExit(
+  host: LinuxHost,
+  projectName: string,
+  { name, id }: ContainerRecord,
+): Promise<Exit | null> {
+  const now = (await host.records.of(projectName)).containers.get(name)
+  return now?.id === id && now.run === null ? now.exit : null
 }
 
 const stopped = (exit: Exit): ContainerStatus => ({ state: 'stopped', ...exit })

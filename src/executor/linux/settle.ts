@@ -39,11 +39,7 @@ export async function settle(
     ended.push({ record, exit, facts })
   }
   if (ended.length === 0) return []
-  await release(
-    host,
-    ended.map(({ record }) => record),
-    { concurrency: 4, signal: AbortSignal.timeout(120_000) },
-  )
+  // Before its traces go: who looks meanwhile must find one or the other.
   for (const { record, exit, facts } of ended) {
     const restartAt = verdict(facts)
     await host.records.putContainer(projectName, {
@@ -53,5 +49,10 @@ export async function settle(
       restartCount: record.restartCount + (restartAt === null ? 0 : 1),
     })
   }
+  await release(
+    host,
+    ended.map(({ record }) => record),
+    { concurrency: 4, signal: AbortSignal.timeout(120_000) },
+  )
   return ended.map(({ facts }) => facts)
 }

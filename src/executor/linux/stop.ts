@@ -12,8 +12,8 @@ import { currentRun, exitOf, release } from './runs.ts'
 const KILL_LIMIT_MS = 10_000
 
 /**
- * Signal, grace period, then the whole cgroup is killed; then the kernel objects go and the end is
- * recorded. All of a batch wait side by side: together they take the longest grace, not the sum.
+ * Signal, grace period, then the whole cgroup is killed; then the end is recorded and the kernel objects
+ * go. All of a batch wait side by side: together they take the longest grace, not the sum.
  */
 export async function stopContainers(
   host: LinuxHost,
@@ -37,13 +37,14 @@ export async function stopContainers(
       ended.push({ record, exit: exit && { ...exit, restartAt: null } })
     },
   )
+  // Before its traces go: who looks meanwhile must find one or the other.
+  for (const { record, exit } of ended)
+    await host.records.putContainer(context.project, { ...record, run: null, exit })
   await release(
     host,
     ended.map(({ record }) => record),
     context,
   )
-  for (const { record, exit } of ended)
-    await host.records.putContainer(context.project, { ...record, run: null, exit })
   return outcomes
 }
 

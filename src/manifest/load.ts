@@ -38,7 +38,7 @@ export interface LoadedProject {
   /** Absolute paths, in the order in which they were merged. */
   readonly files: readonly string[]
   /** The same project in pak.yaml's own words, nothing left to defaults; loading it gives `desired` again. */
-  readonly normalized: unknown
+  readonly normalized: () => unknown
   /** What was accepted, but may not be what the user meant. */
   readonly warnings: readonly string[]
 }
@@ -76,7 +76,12 @@ export async function loadManifest(request: LoadRequest): Promise<LoadedProject>
   if (child(root, 'version') !== null) warnings.add('`version` has no meaning any more: remove it')
   for (const warning of unusedWarnings(draft)) warnings.add(warning)
   const desired = toDesired(draft, enabled, project)
-  return { desired, files: files.paths, normalized: toManifest(desired), warnings: [...warnings] }
+  return {
+    desired,
+    files: files.paths,
+    normalized: () => toManifest(desired),
+    warnings: [...warnings],
+  }
 }
 
 /** Names of all services for completion, sorted. A file that cannot be read has none. */

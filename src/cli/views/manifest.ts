@@ -12,11 +12,11 @@ export async function printConfig(
     return
   }
   if (flags.text('format') === 'json') {
-    await terminal.print(`${JSON.stringify(normalized, null, 2)}\n`)
+    await terminal.print(`${JSON.stringify(normalized(), null, 2)}\n`)
     return
   }
   const { manifestText } = await import('../../manifest/text.ts')
-  await terminal.print(manifestText(normalized))
+  await terminal.print(manifestText(normalized()))
 }
 
 /** `validate`: one line that says what was read. */

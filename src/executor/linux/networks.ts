@@ -1,4 +1,5 @@
 import { PakError } from '../../errors.ts'
+import { withHostLock } from '../../kernel/host-lock.ts'
 import { ipBatch } from '../../kernel/ip.ts'
 import type { Attachment } from '../../model/desired.ts'
 import type { StepOf } from '../../model/plan.ts'
@@ -23,15 +24,41 @@ export async function createNetworks(
   steps: readonly StepOf<'network.create'>[],
   context: RunContext,
 ): Promise<readonly StepOutcome[]> {
-  const taken = [...(await hostRoutes(host.kernel)), ...(await knownSubnets(host))]
   const records: NetworkRecord[] = []
-  const outcomes = await forEach(steps, { ...context, concurrency: 1 }, async ({ args }) => {
+  // A subnet is free until a bridge has it: another project, or an agent of other roots, may choose too.
+  const outcomes = await withHostLock('subnets', async () => {
+    const found = await choose(host, steps, { context, records })
+    const failure = await bringUp(host, context.project, records)
+    return failure === null ? found : found.map((own) => own ?? failure)
+  })
+  if (!outcomes.some((outcome) => outcome !== null)) await reattach(host, context.project, records)
+  return outcomes
+}
+
+async function choose(
+  host: LinuxHost,
+  steps: readonly StepOf<'network.create'>[],
+  { context, records }: { readonly context: RunContext; readonly records: NetworkRecord[] },
+): Promise<readonly StepOutcome[]> {
+  const taken = [...(await hostRoutes(host.kernel)), ...(await knownSubnets(host))]
+  return forEach(steps, { ...context, concurrency: 1 }, async ({ args }) => {
     const { networks } = await host.records.of(context.project)
     const record =
       networks.get(args.network.name) ?? describe(host, context.project, args.network, taken)
     taken.push(record.subnet)
     records.push(record)
   })
+}
+
+/** Recorded first: a bridge that nobody has written down would stay for good. */
+async function bringUp(
+  host: LinuxHost,
+  projectName: string,
+  records: readonly NetworkRecord[],
+): Promise<StepOutcome> {
+  const { networks } = await host.records.of(projectName)
+  const added = records.filter(({ spec }) => !networks.has(spec.name))
+  for (const record of records) await host.records.putNetwork(projectName, record)
   try {
     await allowForwarding(host.kernel)
     await createBridges(
@@ -42,12 +69,15 @@ export async function createNetworks(
         prefix: parseCidr(subnet).prefix,
       })),
     )
+    return null
   } catch (error) {
-    return failAll(outcomes, error)
+    await removeBridges(
+      host.kernel,
+      added.map(({ bridge }) => bridge),
+    )
+    for (const { spec } of added) await host.records.drop(projectName, 'networks', spec.name)
+    return failureOf(error)
   }
-  for (const record of records) await host.records.putNetwork(context.project, record)
-  await reattach(host, context.project, records)
-  return outcomes
 }
 
 export async function removeNetworks(
@@ -60,10 +90,8 @@ export async function removeNetworks(
   try {
     await removeBridges(host.kernel, bridges)
   } catch (error) {
-    return failAll(
-      steps.map(() => null),
-      error,
-    )
+    const failure = failureOf(error)
+    return steps.map(() => failure)
   }
   return forEach(steps, context, ({ args }) =>
     host.records.drop(context.project, 'networks', args.network),
@@ -166,8 +194,8 @@ function describe(
   }
 }
 
-function failAll(outcomes: readonly StepOutcome[], error: unknown): readonly StepOutcome[] {
+function failureOf(error: unknown): PakError {
   const outcome = expected(error)
   if (outcome === null) throw error
-  return outcomes.map((own) => own ?? outcome)
+  return outcome
 }

@@ -20,6 +20,7 @@ const TOOL_ENVIRONMENT = {
 export const hostKernel: Kernel = {
   run,
   readText: (path) => orNull(fs.readFile(path, 'utf8')),
+  readBelow,
   writeText: (path, text) => fs.writeFile(path, text),
   replaceFile,
   list: async (path) => ((await orNull(fs.readdir(path))) ?? []).sort(),
@@ -148,6 +149,30 @@ function toolMissing(file: string): PakError {
         ? 'pak doctor shows what is missing'
         : `install the package ${name}, or run pak doctor --install`,
   })
+}
+
+async function readBelow(folder: string, path: string, mostBytes: number): Promise<string | null> {
+  const flags = fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK
+  let file: fs.FileHandle
+  try {
+    file = await fs.open(path, flags)
+  } catch (error) {
+    // ELOOP: a link; ENXIO: a socket, or a device without a driver.
+    const refused = ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO', 'EACCES']
+    if (refused.some((code) => hasCode(error, code))) return null
+    throw error
+  }
+  try {
+    const found = await file.stat()
+    const real = await fs.readlink(`/proc/self/fd/${file.fd}`)
+    const inside = real.startsWith(`${await realPath(folder)}/`)
+    if (!inside || !found.isFile() || found.size > mostBytes) return null
+    if (found.size === 0) return ''
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(found.size), 0, found.size, 0)
+    return buffer.toString('utf8', 0, bytesRead)
+  } finally {
+    await file.close()
+  }
 }
 
 async function replaceFile(path: string, text: string | Uint8Array, mode = 0o600): Promise<void> {

@@ -12,6 +12,11 @@ export interface Kernel {
 
   /** UTF-8 text; `null` when there is no such file. Other errors reject. */
   readText(path: string): Promise<string | null>
+  /**
+   * Text of a plain file of at most `mostBytes` that is really below `folder`, whatever somebody swaps in
+   * meanwhile: links, pipes and devices are never followed nor waited for. `null` for anything else.
+   */
+  readBelow(folder: string, path: string, mostBytes: number): Promise<string | null>
   /** Write in place (cgroup and proc files). */
   writeText(path: string, text: string): Promise<void>
   /** Write beside and rename over, mode 0600 unless given: never half a file. */

@@ -125,10 +125,7 @@ const isId = (text: string): boolean => /^\d{1,10}$/.test(text) && Number(text) 
 /** Text of a file inside a rootfs; empty when there is none, or it is no plain file of a sane size. */
 async function readInside(kernel: Kernel, rootfs: string, path: string): Promise<string> {
   const real = await resolveInside(kernel, rootfs, path)
-  const facts = real === null ? null : await kernel.stat(real)
-  // A FIFO or a device would hang or bite whoever opens it.
-  if (real === null || facts?.kind !== 'file' || facts.sizeBytes > MAX_FILE_BYTES) return ''
-  return (await kernel.readText(real)) ?? ''
+  return real === null ? '' : ((await kernel.readBelow(rootfs, real, MAX_FILE_BYTES)) ?? '')
 }
 
 /**

@@ -21,6 +21,7 @@ function paperKernel({ files = {}, programs = {} }: PaperHost): Kernel {
       return { exitCode: 0, stdout, stderr: '', piped: '' }
     },
     readText: async (path) => files[path] ?? null,
+    readBelow: async () => null,
     list: async (path) =>
       path === '/proc/self/ns' ? ['cgroup', 'ipc', 'mnt', 'net', 'pid', 'uts'] : [],
     exists: async () => false,

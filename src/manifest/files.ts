@@ -75,6 +75,8 @@ export async function readManifest(path: string, cwd: string): Promise<SourceFil
 /** Text of an env file; `null` when there is none. */
 export async function readEnvText(path: string): Promise<string | null> {
   if (!(await isThere(path))) return null
+  if ((await stat(path)).isFIFO())
+    throw new PakError('manifest', `read file, \`${shown(basename(path))}\`: a pipe, not a file`)
   const bytes = await readBounded(path, basename(path), MOST_BYTES)
   return new TextDecoder().decode(bytes)
 }

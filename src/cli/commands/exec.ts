@@ -33,7 +33,7 @@ export async function exec(invocation: Invocation): Promise<number> {
     tty,
   })
   interrupts.ignore()
-  return runToEnd(how)
+  return runToEnd(how, tty)
 }
 
 interface Wanted {
@@ -74,14 +74,22 @@ function variables(
   return Object.fromEntries(pairs)
 }
 
-async function runToEnd(invocation: ExecInvocation): Promise<number> {
+async function runToEnd(invocation: ExecInvocation, tty: boolean): Promise<number> {
   const { file, args, env } = invocation
-  const child = spawn(file, [...args], { stdio: 'inherit', env: { ...env } })
+  // Without a terminal of its own the command must not get this one: it could type into it.
+  const own = [process.stdin, process.stdout, process.stderr]
+  const stdio = own.map(({ isTTY }) => (isTTY && !tty ? 'pipe' : 'inherit') as 'pipe' | 'inherit')
+  const child = spawn(file, [...args], { stdio, env: { ...env } })
+  if (child.stdin !== null) process.stdin.pipe(child.stdin).on('error', () => {})
+  child.stdout?.pipe(process.stdout)
+  child.stderr?.pipe(process.stderr)
+  // A terminal sends ^C to the runtime itself; what is sent to pak alone is handed on, and so to the command.
+  for (const name of ['SIGTERM', 'SIGHUP'] as const) process.on(name, () => child.kill(name))
   const ending = new Promise<ExecEnd>((resolve, reject) => {
     child.once('error', (cause) =>
       reject(new PakError('runtime', `exec: ${file} did not start`, { cause })),
     )
-    child.once('exit', (exitCode, signal) =>
+    child.once('close', (exitCode, signal) =>
       resolve({ exitCode, signal: signal === null ? null : constants.signals[signal] }),
     )
   })

@@ -1,3 +1,4 @@
+// not in the emulated machine: its host is in memory
 import { execFileSync, spawn } from 'node:child_process'
 import * as fs from 'node:fs/promises'
 import { tmpdir } from 'node:os'

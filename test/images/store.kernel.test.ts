@@ -1,3 +1,4 @@
+// not in the emulated machine: nothing of it depends on cgroups
 import { execFileSync } from 'node:child_process'
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'

@@ -1,3 +1,4 @@
+// not in the emulated machine: its moments are chosen for a machine of usual speed
 import { once } from 'node:events'
 import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'

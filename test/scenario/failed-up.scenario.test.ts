@@ -1,3 +1,4 @@
+// not in the emulated machine: nothing of it depends on the version of cgroups, and it starts Node dozens of times
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'

@@ -1,3 +1,4 @@
+// not in the emulated machine: nothing of it depends on the version of cgroups, and it starts Node dozens of times
 import { execFileSync } from 'node:child_process'
 import * as fs from 'node:fs/promises'
 import { dirname, join } from 'node:path'

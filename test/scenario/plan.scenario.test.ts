@@ -1,3 +1,4 @@
+// not in the emulated machine: limits.scenario and runtime.kernel show the cgroups there; this starts Node dozens of times
 import * as fs from 'node:fs/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,7 +1,7 @@
 import { posix } from 'node:path'
 import type { Mount } from '../model/desired.ts'
 import { attempt, type Context, compare, Refusal, takeBoolean } from './context.ts'
-import { cleanPath, NAME, parseTarget } from './names.ts'
+import { cleanPath, NAME, parseMountTarget } from './names.ts'
 import { shown } from './problem.ts'
 import { parseMode, parseSize } from './quantities.ts'
 import { child, type Field, itemsOf, spanOf, textOf } from './tree.ts'
@@ -56,12 +56,12 @@ function shortMount(context: Context, text: string): Mount {
   const parts = text.split(':')
   if (parts.length > 3) throw new Refusal(`expected \`SOURCE:TARGET:OPTIONS\`, got ${shown(text)}`)
   const [first = '', second, third] = parts
-  if (second === undefined) return anonymous(parseTarget(first), NO_OPTIONS)
+  if (second === undefined) return anonymous(parseMountTarget(first), NO_OPTIONS)
   const anonymousWithOptions =
     first.startsWith('/') && third === undefined && !second.startsWith('/')
   const options = parseOptions(anonymousWithOptions ? second : third)
-  if (anonymousWithOptions) return anonymous(parseTarget(first), options)
-  const target = parseTarget(second)
+  if (anonymousWithOptions) return anonymous(parseMountTarget(first), options)
+  const target = parseMountTarget(second)
   if (/^[./~]/.test(first)) {
     if (options.noCopy) throw new Refusal('`nocopy` is for volumes, not for folders of the host')
     const propagation = options.propagation ?? 'rprivate'
@@ -125,7 +125,7 @@ function volumeName(text: string): string {
 function longMount(context: Context, item: Field): Mount {
   const type = textOf(child(item, 'type'))
   const source = textOf(child(item, 'source'))
-  const target = parseTarget(textOf(child(item, 'target')) ?? '')
+  const target = parseMountTarget(textOf(child(item, 'target')) ?? '')
   const readOnly = takeBoolean(child(item, 'read_only'), false)
   for (const other of ['bind', 'volume', 'tmpfs'])
     if (other !== type && child(item, other) !== null)
@@ -175,7 +175,7 @@ function longBind(
 /** `TARGET[:size=64m,mode=1777,ro]`. */
 function parseTmpfs(text: string): Mount {
   const at = text.indexOf(':')
-  const target = parseTarget(at === -1 ? text : text.slice(0, at))
+  const target = parseMountTarget(at === -1 ? text : text.slice(0, at))
   let mount: Extract<Mount, { kind: 'tmpfs' }> = {
     kind: 'tmpfs',
     target,

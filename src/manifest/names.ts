@@ -90,6 +90,16 @@ export function parseTarget(text: string): string {
   return cleanPath(text)
 }
 
+/** Where something may be mounted: not over the whole root, and not where the kernel shows processes. */
+export function parseMountTarget(text: string): string {
+  const target = parseTarget(text)
+  if (target === '/')
+    throw new Refusal('nothing can be mounted over the whole root', 'use `rootfs`')
+  if (target === '/proc' || target.startsWith('/proc/'))
+    throw new Refusal('nothing can be mounted on or below /proc')
+  return target
+}
+
 /** A path without `.`, `..` and a slash at its end. Control characters have no place in one. */
 export function cleanPath(text: string): string {
   if (/\p{Cc}/u.test(text)) throw new Refusal('a path cannot hold control characters')

@@ -194,6 +194,15 @@ test('include and extends are refused for now', async () => {
   assert.match(problems.join('\n'), /containers\.web\.extends: `extends` is not supported yet/)
 })
 
+test('nothing is mounted over the root or over /proc', async () => {
+  for (const target of ['/', '/..', '/proc', '/proc/1', '/a/../proc/sys']) {
+    const [problem = ''] = await problemsOf(
+      `containers: { web: { image: i, volumes: ["/tmp:${target}"] } }`,
+    )
+    assert.match(problem, /nothing can be mounted/, target)
+  }
+})
+
 test('dependency cycles and self-dependency are shown as such', async () => {
   const problems = await problemsOf(`containers:
   a: { image: i, depends_on: [b] }

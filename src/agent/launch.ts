@@ -94,12 +94,7 @@ async function underLock<T>(
   const deadline = performance.now() + LOCK_TIMEOUT_MS
   for (;;) {
     try {
-      await mkdir(runRoot, { recursive: true, mode: 0o700 })
-      await using _lock = await acquireLock(hostKernel, join(runRoot, 'lock'), {
-        timeoutMs: LOCK_TIMEOUT_MS,
-        signal,
-      })
-      return await work()
+      return await locked(runRoot, signal, work)
     } catch (error) {
       const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT'
       if (missing && performance.now() < deadline) continue
@@ -108,6 +103,23 @@ async function underLock<T>(
       throw explained(error, runRoot)
     }
   }
+}
+
+/**
+ * Not in the loop's own body: as esbuild lowers `using`, a turn that has failed leaves its error in a
+ * `var`, and every later turn throws it again.
+ */
+async function locked<T>(
+  runRoot: string,
+  signal: AbortSignal | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
+  await mkdir(runRoot, { recursive: true, mode: 0o700 })
+  await using _lock = await acquireLock(hostKernel, join(runRoot, 'lock'), {
+    timeoutMs: LOCK_TIMEOUT_MS,
+    signal,
+  })
+  return await work()
 }
 
 function explained(error: unknown, runRoot: string): unknown {

@@ -10,7 +10,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
+import { parseArgs, stripVTControlCharacters } from 'node:util'
 import { provideBuild } from './support/build.ts'
 import { census, censusDifference } from './support/census.ts'
 import { eventually, slowness } from './support/eventually.ts'
@@ -38,11 +38,12 @@ const TIMEOUT_MS: Readonly<Record<Kind, number>> = {
 const NOT_IN_VM = /^\/\/ not in the emulated machine: (.+)$/m
 /** What ends by itself, an agent with nothing left to do, is given this long. */
 const PATIENCE = { withinMs: 3_000, everyMs: 200 }
+/** What failed, said once more at the end: whoever keeps only the tail of the output needs it there. */
+const failures: string[] = []
 const ONE_FAILED: Totals = { passed: 0, failed: 1, skipped: 0 }
 
 // Whoever ends the runner ends what it runs: `runProcess` clears up on exit.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
-process.exitCode = await main()
 
 async function main(): Promise<number> {
   const options = readOptions()
@@ -132,6 +133,9 @@ async function runTouching(file: TestFile, withCensus: boolean): Promise<Totals>
     )
     return totals
   } catch {
+    failures.push(
+      `FAIL ${file.path}: the machine is not as it was\n${difference.slice(0, 30).join('\n')}`,
+    )
     console.log(`FAIL ${file.path}: the machine is not as it was`)
     for (const line of difference.slice(0, 30)) console.log(`     ${line}`)
     return addTotals(totals, ONE_FAILED)
@@ -166,14 +170,27 @@ function report(
   console.log(
     `${failed ? 'FAIL' : 'ok  '} ${file.path}  ${closingLine(totals)}  ${seconds} s${note}`,
   )
-  if (failed) console.log(output.replaceAll(/^/gm, '     '))
-  else
+  if (failed) {
+    console.log(output.replaceAll(/^/gm, '     '))
+    failures.push(`FAIL ${file.path}${note}\n${digest(output)}`)
+  } else
     for (const line of output.split('\n').filter((text) => text.startsWith(SKIP_MARK)))
       console.log(`     ${line}`)
 }
 
+/** The part of a failed file's output that names the tests and their errors, cut to what is read. */
+function digest(output: string): string {
+  const plain = stripVTControlCharacters(output)
+  const from = Math.max(plain.indexOf(' FAIL '), 0)
+  const lines = plain.slice(from).split('\n').slice(0, 60)
+  return lines.map((line) => `     ${line.slice(0, 300)}`).join('\n')
+}
+
 function close(totals: Totals, problem?: string): number {
+  for (const failure of failures) console.log(failure)
   if (problem !== undefined) console.log(`FAIL ${problem}`)
   console.log(closingLine(totals))
   return totals.failed > 0 ? 1 : 0
 }
+
+process.exitCode = await main()

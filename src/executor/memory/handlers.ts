@@ -92,14 +92,19 @@ function createNetwork(spec: StepOf<'network.create'>['args']['network'], at: Pl
     project.networks.set(spec.name, { ...known, present: true })
     return
   }
-  const number = at.host.serial()
-  const subnet = spec.subnet ?? `10.${128 + (number % 100)}.0.0/16`
-  const rival = [...at.host.projects.values()]
-    .flatMap(({ networks }) => [...networks.values()])
-    .find((network) => network.subnet === subnet)
-  if (rival !== undefined) throw inUse('create', subnet, `network/${rival.spec.name}`)
+  const taken = new Map(
+    [...at.host.projects.values()].flatMap(({ networks }) =>
+      [...networks.values()].map((network) => [network.subnet, network.spec.name] as const),
+    ),
+  )
+  const subnet = spec.subnet ?? POOL.find((block) => !taken.has(block))
+  if (subnet === undefined) {
+    throw new PakError('subnet_taken', `create, \`network/${spec.name}\`: no subnet is left`)
+  }
+  const rival = taken.get(subnet)
+  if (rival !== undefined) throw inUse('create', subnet, `network/${rival}`)
   const gateway = spec.gateway ?? subnet.replace(/\d+\/\d+$/, '1')
-  const bridge = `pak${String(number).padStart(10, '0')}`
+  const bridge = `pak${String(at.host.serial()).padStart(10, '0')}`
   project.networks.set(spec.name, { spec, subnet, gateway, bridge, present: true })
 }
 
@@ -169,6 +174,9 @@ function usersOf(
     )
     .map((container) => container.name)
 }
+
+/** Above the blocks that tests and examples declare. */
+const POOL = Array.from({ length: 128 }, (_, index) => `10.${128 + index}.0.0/16`)
 
 const inUse = (operation: string, object: string, by: string): PakError =>
   new PakError('conflict', `${operation}, \`${object}\`: \`${by}\` has it`)

@@ -140,6 +140,29 @@ export async function removeBridges(kernel: Kernel, names: readonly string[]): P
 export const connect = (kernel: Kernel, links: readonly Link[]): Promise<void> =>
   ipBatch(kernel, vethBatch(links))
 
+/** Lines that delete links together: one by one, each would wait for the kernel's grace period by itself. */
+export const disconnectBatch = (hosts: readonly string[]): string[] =>
+  hosts.length === 0
+    ? []
+    : [
+        ...hosts.map((host) => `link set dev ${interfaceName(host)} group ${LEAVING}`),
+        `link del group ${LEAVING}`,
+      ]
+
+/** ip-link(8) group of veths that are on their way out, of any project or agent: "pak!". */
+const LEAVING = 0x70616b21
+
+/**
+ * Remove host ends, and with them their peers. A dead namespace does it too, in its own time: a socket
+ * that still wants to say goodbye keeps it for minutes.
+ */
+export async function disconnect(kernel: Kernel, hosts: readonly string[]): Promise<void> {
+  if (hosts.length === 0) return
+  const links = new Set(await kernel.list('/sys/class/net'))
+  const left = hosts.filter((host) => links.has(host))
+  await ipBatch(kernel, disconnectBatch(left), { goneIsFine: true })
+}
+
 /** Address and route the interfaces of one container, inside the namespace of `pid`. */
 export const configure = (
   kernel: Kernel,

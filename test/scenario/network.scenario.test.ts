@@ -1,11 +1,12 @@
 // not in the emulated machine: nothing of it depends on the version of cgroups, and it starts Node dozens of times
+import { open, readdir } from 'node:fs/promises'
 import { networkInterfaces } from 'node:os'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { eventually } from '../support/eventually.ts'
 import type { PakSandbox } from '../support/pak.ts'
 import { testUnless } from '../support/skip.ts'
-import { containers, freePort, lacking, SERVES, stage } from './stage.ts'
+import { containers, freePort, lacking, pids, SERVES, SLEEPS, stage } from './stage.ts'
 
 const MANIFEST = (port: number, local: number, color = 'red') => `name: paktn
 containers:
@@ -69,6 +70,27 @@ testUnless(
     assert.match(await page(host, port), 'paktn-a-1')
     const refused = await page(host, local).catch(() => null)
     assert.is(refused, null)
+  },
+)
+
+testUnless(
+  test,
+  lacking,
+  'no interface outlives its container, even if its network namespace does',
+  async () => {
+    await using pak = await stage()
+    await pak.write('pak.yaml', `name: paktn\ncontainers:\n  a:\n    ${SLEEPS}\n    replicas: 2\n`)
+    const before = await readdir('/sys/class/net')
+    await pak.ok(['up', '-d'])
+    // Held open, as by a socket that waits for a last answer.
+    const held = Object.values(await pids(pak)).map((pid) => open(`/proc/${pid}/ns/net`))
+    try {
+      assert.is((await Promise.all(held)).length, 2)
+      await pak.ok(['down'])
+      assert.equal(await readdir('/sys/class/net'), before)
+    } finally {
+      for (const handle of await Promise.all(held)) await handle.close()
+    }
   },
 )
 

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { PakError } from '../../errors.ts'
 import { withHostLock } from '../../kernel/host-lock.ts'
 import { ipBatch } from '../../kernel/ip.ts'
@@ -126,6 +127,13 @@ export const hostEnd = (
   record: ContainerRecord,
   { network, pid }: { readonly network: string; readonly pid: number },
 ): string => vethName(host.layout.seed(record.id, network, String(pid)))
+
+/** The host ends of a container's run; its first process, long gone maybe, is in its bundle's pid file. */
+export async function hostEnds(host: LinuxHost, record: ContainerRecord): Promise<string[]> {
+  const pid = Number(await host.kernel.readText(join(host.layout.bundle(record.id), 'pid')))
+  if (!Number.isSafeInteger(pid) || pid < 2) return []
+  return Object.keys(record.addresses).map((network) => hostEnd(host, record, { network, pid }))
+}
 
 interface LeaseRequest {
   readonly container: string

@@ -2,10 +2,12 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { identify, isAlive } from '../../kernel/process.ts'
 import type { ContainerStatus } from '../../model/status.ts'
+import { disconnect } from '../../network/bridge.ts'
 import { readExitCode } from '../../runtime/monitor.ts'
 import { unmountRootfs } from '../../storage/rootfs.ts'
 import { forEach } from './batch.ts'
 import type { LinuxHost } from './host.ts'
+import { hostEnds } from './networks.ts'
 import type { ContainerRecord, Exit, Run } from './records.ts'
 
 /** Exit code of a container that ended where nobody could see it: the machine went down. */
@@ -109,7 +111,12 @@ export async function release(
       ? []
       : forEach(ids, whole, (id) => host.oci.remove(id, true))
   const roots = records.map(({ id }) => host.layout.rootfs(id))
-  const [outcomes, unmounted] = await Promise.all([remove(), unmountRootfs(host.kernel, roots)])
+  const links = await Promise.all(records.map((record) => hostEnds(host, record)))
+  const [outcomes, unmounted] = await Promise.all([
+    remove(),
+    unmountRootfs(host.kernel, roots),
+    disconnect(host.kernel, links.flat()),
+  ])
   await host.kernel.removeTree(
     ...records
       .filter((_, index) => unmounted[index] === null)

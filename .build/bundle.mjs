@@ -21,8 +21,24 @@ const common = {
   logLevel: 'warning',
 }
 
+/** commander starts programs for a kind of subcommand that pak has not: the module is 9 ms of every command. */
+const laterChildProcess = {
+  name: 'later-child-process',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^node:child_process$/ }, ({ importer }) =>
+      importer.includes('/node_modules/commander/')
+        ? { path: 'child_process', namespace: 'later' }
+        : null,
+    )
+    onLoad({ filter: /.*/, namespace: 'later' }, () => ({
+      contents: "exports.spawn = (...args) => require('node:child_process').spawn(...args)",
+    }))
+  },
+}
+
 await build({
   ...common,
+  plugins: [laterChildProcess],
   entryPoints: [path('src/cli/main.ts')],
   outfile: `${draft}/main.cjs`,
   format: 'cjs',

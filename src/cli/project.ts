@@ -2,6 +2,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { PakError } from '../errors.ts'
 import type { LoadedProject } from '../manifest/load.ts'
+import { withoutControl } from '../model/text.ts'
 import type { Globals } from './globals.ts'
 
 const DEFAULT_FILES = [
@@ -29,7 +30,7 @@ export async function loadProject(
 async function unknownService(name: string, known: readonly string[]): Promise<PakError> {
   const { nearest } = await import('../manifest/nearest.ts')
   const meant = nearest(name, known)
-  return new PakError('not_found', `service \`${printable(name)}\`: not in the manifest`, {
+  return new PakError('not_found', `service \`${withoutControl(name)}\`: not in the manifest`, {
     hint: meant ?? `it has ${known.join(', ')}`,
   })
 }
@@ -61,12 +62,10 @@ export async function projectHere(globals: Globals): Promise<string | null> {
 /** It becomes part of a path and of a URL. */
 function checkedName(name: string): string {
   if (/^[a-z0-9][a-z0-9_-]{0,62}$/.test(name)) return name
-  throw new PakError('usage', `project name \`${printable(name)}\`: not a name`, {
+  throw new PakError('usage', `project name \`${withoutControl(name)}\`: not a name`, {
     hint: 'lower-case letters, digits, `_` and `-`, at most 63, the first a letter or digit',
   })
 }
-
-const printable = (text: string): string => text.replace(/\p{Cc}/gu, '?')
 
 export function loadRequest(globals: Globals, services: readonly string[] = []) {
   return {

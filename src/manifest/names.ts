@@ -1,6 +1,7 @@
 import { isIP, isIPv4 } from 'node:net'
 import { constants } from 'node:os'
 import { posix } from 'node:path'
+import { hasControl } from '../model/text.ts'
 import { Refusal } from './context.ts'
 import { nearest } from './nearest.ts'
 import { shown } from './problem.ts'
@@ -102,7 +103,7 @@ export function parseMountTarget(text: string): string {
 
 /** A path without `.`, `..` and a slash at its end. Control characters have no place in one. */
 export function cleanPath(text: string): string {
-  if (/\p{Cc}/u.test(text)) throw new Refusal('a path cannot hold control characters')
+  if (hasControl(text)) throw new Refusal('a path cannot hold control characters')
   if (text.length > 4000) throw new Refusal('the path is too long')
   const clean = posix.normalize(text)
   return clean.length > 1 ? clean.replace(/\/+$/, '') : clean

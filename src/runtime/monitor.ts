@@ -71,7 +71,7 @@ async function commandOf(kernel: Kernel, { bundle }: CreateRequest): Promise<str
 /**
  * `create` of many containers of one runtime from one spawn. One pid or PakError each, in order. They share
  * the pipe on which the monitors report: who is missing there tries once more alone, and so gets a
- * reason of its own.
+ * reason of its own. The monitors go to the background before they are done: all of them work at once.
  */
 export async function createContainers(
   kernel: Kernel,
@@ -93,37 +93,31 @@ export async function createContainers(
   )
 }
 
-/** How many creates are under way at once: the monitors go to the background before they are done. */
-const TOGETHER = 16
-
 async function createTogether(
   kernel: Kernel,
   requests: readonly CreateRequest[],
 ): Promise<ReadonlySet<number>> {
   const conmon = await findTool(kernel, 'conmon')
-  const pids = new Set<number>()
-  for (let from = 0; from < requests.length; from += TOGETHER) {
-    const some = requests.slice(from, from + TOGETHER)
-    const { piped } = await runParallel(kernel, {
-      file: 'env',
-      // conmon writes its `oom` file into its working folder.
-      argumentLists: some.map((request) => [
-        `--chdir=${request.bundle}`,
-        conmon,
-        ...conmonArguments(request),
-      ]),
-      parallel: 4,
-      env: { PATH, LANG: 'C', LC_ALL: 'C' },
-      syncPipeVariable: '_OCI_SYNCPIPE',
-      syncPipeLines: some.length,
-      timeoutMs: TIMEOUT_MS,
-    })
-    for (const line of piped.split('\n')) {
+  const { piped } = await runParallel(kernel, {
+    file: 'env',
+    // conmon writes its `oom` file into its working folder.
+    argumentLists: requests.map((request) => [
+      `--chdir=${request.bundle}`,
+      conmon,
+      ...conmonArguments(request),
+    ]),
+    parallel: 4,
+    env: { PATH, LANG: 'C', LC_ALL: 'C' },
+    syncPipeVariable: '_OCI_SYNCPIPE',
+    syncPipeLines: requests.length,
+    timeoutMs: TIMEOUT_MS,
+  })
+  return new Set(
+    piped.split('\n').flatMap((line) => {
       const { data } = parseSync(line)
-      if (data !== null && data > 1) pids.add(data)
-    }
-  }
-  return pids
+      return data !== null && data > 1 ? [data] : []
+    }),
+  )
 }
 
 /** The true exit code, 128+n by signal; `null` while the monitor has not written it. */

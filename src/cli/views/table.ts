@@ -1,3 +1,4 @@
+import { withoutControl } from '../../model/text.ts'
 import type { Invocation } from '../grammar.ts'
 
 export interface Column<T> {
@@ -9,7 +10,7 @@ export interface Column<T> {
 export function tableText<T>(rows: readonly T[], columns: readonly Column<T>[]): string {
   const cells = [
     columns.map(({ title }) => title),
-    ...rows.map((row) => columns.map(({ text }) => printable(text(row)))),
+    ...rows.map((row) => columns.map(({ text }) => withoutControl(text(row)))),
   ]
   const widths = columns.map((_, at) => Math.max(...cells.map((line) => line[at]?.length ?? 0)))
   return cells
@@ -34,6 +35,3 @@ export async function printList<T>(
     await terminal.print(`${JSON.stringify(rows, null, 2)}\n`)
   else await terminal.print(tableText(rows, list.columns))
 }
-
-/** Text from images and files must not move the cursor. */
-const printable = (text: string): string => text.replace(/\p{Cc}/gu, '?')

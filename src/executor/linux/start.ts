@@ -18,8 +18,11 @@ interface Launch {
   pid: number
 }
 
+/** So many are created at once; while the runtime creates these, those before them are wired and let go. */
+const TOGETHER = 16
+
 /**
- * The one place that starts containers. All of them pass each stage together, so that a stage can be
+ * The one place that starts containers. Groups of them pass each stage together, so that a stage can be
  * one process for all: mounts, then monitor and OCI runtime each, then one `ip` batch, then go.
  */
 export async function startContainers(
@@ -29,24 +32,37 @@ export async function startContainers(
 ): Promise<readonly StepOutcome[]> {
   const outcomes: StepOutcome[] = steps.map(() => null)
   const launches = await pending(host, steps, { context, outcomes })
-  const through = async (stage: (ready: readonly Launch[]) => Promise<readonly StepOutcome[]>) => {
-    const ready = launches.filter(({ index }) => outcomes[index] === null)
+  const through = async (group: readonly Launch[], stage: Stage) => {
+    const ready = group.filter(({ index }) => outcomes[index] === null)
     const results = await stage(ready)
     for (const [position, { index }] of ready.entries()) outcomes[index] = results[position] ?? null
   }
-  await through((ready) =>
+  await through(launches, (ready) =>
     mountRoots(
       host,
       ready.map(({ record }) => record),
       context,
     ),
   )
-  await through((ready) =>
-    forEach(ready, context, ({ record }) => writeBundle(host, context.project, record)),
-  )
-  await through((ready) => create(host, ready, context))
-  await through((ready) => attachContainers(host, ready, context))
-  await through((ready) => letGo(host, ready, context))
+  let written: Promise<unknown> = Promise.resolve()
+  let created: Promise<unknown> = Promise.resolve()
+  const groups = groupsOf(launches, TOGETHER).map(async (group) => {
+    const [writing, creating] = [written, created]
+    written = writing.then(() =>
+      through(group, (ready) =>
+        forEach(ready, context, ({ record }) => writeBundle(host, context.project, record)),
+      ),
+    )
+    created = Promise.all([written, creating]).then(() =>
+      through(group, (ready) => create(host, ready, context)),
+    )
+    await created
+    await through(group, (ready) => attachContainers(host, ready, context))
+    await through(group, (ready) => letGo(host, ready, context))
+  })
+  // Nothing of this may go on behind the back of whoever gets the error.
+  for (const group of await Promise.allSettled(groups))
+    if (group.status === 'rejected') throw group.reason
   const failed = launches.filter(({ index }) => outcomes[index] !== null)
   await release(
     host,
@@ -55,6 +71,13 @@ export async function startContainers(
   )
   return outcomes
 }
+
+const groupsOf = <T>(items: readonly T[], size: number): readonly (readonly T[])[] =>
+  Array.from({ length: Math.ceil(items.length / size) }, (_, index) =>
+    items.slice(index * size, (index + 1) * size),
+  )
+
+type Stage = (ready: readonly Launch[]) => Promise<readonly StepOutcome[]>
 
 /** What is not running yet, free of whatever an earlier run left behind. */
 async function pending(

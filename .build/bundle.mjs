@@ -65,14 +65,24 @@ await build({
 await copyFile(path('.build/entry.cjs'), `${draft}/pak.js`)
 await chmod(`${draft}/pak.js`, 0o755)
 await writeFile(`${draft}/package.json`, '{ "type": "commonjs" }\n')
-// A plan is what most commands load most of.
-execFileSync(
-  process.execPath,
-  [`${draft}/pak.js`, 'plan', '--simulate', '-f', path('examples/hello/pak.yaml')],
-  {
-    env: { ...process.env, PAK_RECORD_CODE_CACHE: '1' },
-    stdio: 'pipe',
-  },
+const source = await build({
+  entryPoints: [path('src/agent/node-flags.ts')],
+  format: 'esm',
+  write: false,
+})
+const { NODE_FLAGS } = await import(
+  `data:text/javascript,${encodeURIComponent(source.outputFiles[0].text)}`
 )
+// A plan is what most commands load most of. The agent's cache is made under the agent's flags.
+for (const [cache, flags] of [
+  ['main.cache', []],
+  ['agent.cache', NODE_FLAGS],
+]) {
+  const args = ['plan', '--simulate', '-f', path('examples/hello/pak.yaml')]
+  execFileSync(process.execPath, [...flags, `${draft}/pak.js`, ...args], {
+    env: { ...process.env, PAK_RECORD_CODE_CACHE: cache },
+    stdio: 'pipe',
+  })
+}
 await rm(path('dist'), { recursive: true, force: true })
 await rename(draft, path('dist'))

@@ -7,8 +7,10 @@ const { join } = require('node:path')
 const { Script } = require('node:vm')
 
 const filename = join(__dirname, 'main.cjs')
-const cacheFile = join(__dirname, 'main.cache')
-const record = process.env.PAK_RECORD_CODE_CACHE === '1'
+// V8 takes a cache only under the flags that it was made under; the agent has some of its own.
+const isAgent = process.argv[2] === 'agent' && process.argv[3] === 'run'
+const record = process.env.PAK_RECORD_CODE_CACHE
+const cacheFile = join(__dirname, record ?? (isAgent ? 'agent.cache' : 'main.cache'))
 // The bundle is ASCII, wrapped in a function of what a CommonJS module gets.
 const script = new Script(readFileSync(filename, 'latin1'), {
   filename,

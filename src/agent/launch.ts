@@ -11,6 +11,7 @@ import { packageOf } from '../kernel/packages.ts'
 import type { ErrorFacts } from '../model/events.ts'
 import { AgentClient } from './client.ts'
 import { acquireLock } from './lock.ts'
+import { NODE_FLAGS } from './node-flags.ts'
 import type { Roots } from './parts.ts'
 import { liveMonitor } from './processes.ts'
 import { bindSockets } from './sockets.ts'
@@ -20,8 +21,6 @@ import { isNewer, version } from './version.ts'
 const LOCK_TIMEOUT_MS = 15_000
 const START_TIMEOUT_MS = 30_000
 const LOG_LINES = 8
-/** Small heaps are collected early: the agent sleeps most of its life, and its memory is what users see. */
-export const NODE_FLAGS = ['--max-semi-space-size=1', '--max-old-space-size=256']
 
 export interface LaunchOptions {
   /** Default: this program, as `agent run`. */

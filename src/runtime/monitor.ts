@@ -37,8 +37,7 @@ export async function createContainer(
   const operation = `create \`${request.name}\``
   try {
     const { piped, exitCode } = await kernel.run(conmon, conmonArguments(request), {
-      // conmon writes its `oom` file into its working folder.
-      cwd: request.bundle,
+      cwd: request.exitDir,
       env: { PATH, LANG: 'C', LC_ALL: 'C' },
       syncPipeVariable: '_OCI_SYNCPIPE',
       timeoutMs: request.timeoutMs ?? TIMEOUT_MS,
@@ -98,15 +97,13 @@ async function createTogether(
   requests: readonly CreateRequest[],
 ): Promise<ReadonlySet<number>> {
   const conmon = await findTool(kernel, 'conmon')
+  const folder = requests[0]?.exitDir
   const { piped } = await runParallel(kernel, {
-    file: 'env',
-    // conmon writes its `oom` file into its working folder.
-    argumentLists: requests.map((request) => [
-      `--chdir=${request.bundle}`,
-      conmon,
-      ...conmonArguments(request),
-    ]),
+    file: conmon,
+    argumentLists: requests.map(conmonArguments),
     parallel: 4,
+    // conmon leaves a second `oom` file in its working folder: where nobody takes it for a container's.
+    ...(folder === undefined ? {} : { cwd: folder }),
     env: { PATH, LANG: 'C', LC_ALL: 'C' },
     syncPipeVariable: '_OCI_SYNCPIPE',
     syncPipeLines: requests.length,

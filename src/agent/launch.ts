@@ -25,6 +25,8 @@ const LOG_LINES = 8
 export interface LaunchOptions {
   /** Default: this program, as `agent run`. */
   readonly program?: readonly string[]
+  /** Called when a new agent was spawned, long before it answers. */
+  readonly onSpawn?: () => void
 }
 
 /**
@@ -147,6 +149,7 @@ async function start(
   sockets.publish()
   const supervisor = startSupervisor({ ...supervision, fds: sockets.fds })
   if (detached) supervisor.unref()
+  options.onSpawn?.()
   return supervisor
 }
 

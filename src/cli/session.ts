@@ -7,10 +7,31 @@ import { PakError } from '../errors.ts'
 import type { Globals } from './globals.ts'
 
 /** The agent of these roots, started when it does not run. */
-export async function openAgent(globals: Globals, signal?: AbortSignal): Promise<AgentClient> {
+export async function openAgent(
+  globals: Globals,
+  signal?: AbortSignal,
+  onSpawn = () => {},
+): Promise<AgentClient> {
   onlyThisMachine(globals)
   const { ensureAgent } = await import('../agent/launch.ts')
-  return ensureAgent(rootsOf(globals), signal)
+  return ensureAgent(rootsOf(globals), signal, { onSpawn })
+}
+
+/**
+ * The same for a command with long work of its own to do meanwhile: once it is `underWay`, an agent that
+ * has to be started boots by itself, and this process may block. `agent` may be awaited late, or never.
+ */
+export function beginAgent(
+  globals: Globals,
+  signal: AbortSignal,
+): { readonly agent: Promise<AgentClient>; readonly underWay: Promise<void> } {
+  let begun = () => {}
+  const underWay = new Promise<void>((resolve) => {
+    begun = resolve
+  })
+  const agent = openAgent(globals, signal, begun)
+  agent.then(begun, begun)
+  return { agent, underWay }
 }
 
 /**

@@ -220,7 +220,8 @@ async function realPath(path: string): Promise<string> {
   return parent === path ? path : join(await realPath(parent), basename(path))
 }
 
-async function removeTree(...paths: readonly string[]): Promise<void> {
+async function removeTree(...all: readonly string[]): Promise<void> {
+  const paths = (await Promise.all(all.map(withoutFile))).flat()
   if (paths.length === 0) return
   // rm(1) knows --one-file-system, node:fs does not: a mount that is still there must survive its folder.
   const result = await run('rm', ['-rf', '--one-file-system', '--', ...paths], {
@@ -228,6 +229,16 @@ async function removeTree(...paths: readonly string[]): Promise<void> {
   })
   if (result.exitCode !== 0)
     throw new PakError('storage', `remove \`${paths.join('`, `')}\`: ${result.stderr.trim()}`)
+}
+
+/** A plain file needs no program: nothing is left of the path then. */
+async function withoutFile(path: string): Promise<readonly string[]> {
+  try {
+    await fs.unlink(path)
+    return []
+  } catch (error) {
+    return isMissing(error) ? [] : [path]
+  }
 }
 
 async function removeFolder(path: string): Promise<boolean> {

@@ -3,7 +3,7 @@ import type { ErrorFacts } from '../../model/events.ts'
 import type { Plan } from '../../model/plan.ts'
 import type { Invocation } from '../grammar.ts'
 import { loadProject } from '../project.ts'
-import { openAgent } from '../session.ts'
+import { beginAgent } from '../session.ts'
 import { writeSavedPlan } from './saved-plan.ts'
 import { scaled } from './scale.ts'
 import { simulate } from './simulate.ts'
@@ -23,14 +23,14 @@ export interface Planned {
 export async function plan(invocation: Invocation): Promise<Planned> {
   const { flags, globals, interrupts, words } = invocation
   const simulating = flags.on('simulate')
-  const opening = simulating ? null : openAgent(globals, interrupts.signal)
-  opening?.catch(() => {})
+  const beginning = simulating ? null : beginAgent(globals, interrupts.signal)
+  await beginning?.underWay
   const loaded = await loadProject(globals, words)
   const desired = scaled(loaded.desired, flags.list('scale'))
   const options = upOptions(invocation, loaded.files)
-  const agent = await opening
+  const agent = await beginning?.agent
   const answer =
-    agent === null || agent === undefined
+    agent === undefined
       ? await simulate(desired, options, interrupts.signal)
       : { ...(await agent.plan(desired.project, { desired, options })), simulated: null }
   const savedTo = flags.text('output')

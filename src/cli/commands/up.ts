@@ -7,7 +7,7 @@ import type { Plan } from '../../model/plan.ts'
 import type { Invocation } from '../grammar.ts'
 import type { ProgressItem } from '../items.ts'
 import { loadProject } from '../project.ts'
-import { openAgent } from '../session.ts'
+import { beginAgent } from '../session.ts'
 import { attach } from './attach.ts'
 import { readSavedPlan } from './saved-plan.ts'
 import { scaled } from './scale.ts'
@@ -31,12 +31,11 @@ interface UpWork {
 async function* steps(invocation: Invocation, canAsk: boolean): AsyncGenerator<ProgressItem> {
   const { flags, globals, interrupts } = invocation
   yield { type: 'note', text: 'reading the manifest' }
-  // Loading and starting the agent do not need each other.
-  const opening = openAgent(globals, interrupts.signal)
-  opening.catch(() => {})
+  const beginning = beginAgent(globals, interrupts.signal)
+  await beginning.underWay
   const work = await upWork(invocation)
   for (const text of work.warnings) yield { type: 'warning', text }
-  const agent = await opening
+  const agent = await beginning.agent
   const since = Date.now()
   yield { type: 'note', text: 'looking at the machine' }
   const expectedPlan =

@@ -30,10 +30,9 @@ export interface LinuxOptions extends Roots {
 
 /** The private mounts and folders that containers need; safe to call again. Only for the agent's process. */
 export async function prepareHost(kernel: Kernel, layout: Layout): Promise<void> {
-  await enterHostView(kernel)
   for (const folder of [layout.root, layout.projects, layout.runRoot, layout.ociRoot, layout.exits])
     await kernel.makeFolder(folder, 0o700)
-  await mountTmpfs(kernel, layout.volatile)
+  await Promise.all([enterHostView(kernel), mountTmpfs(kernel, layout.volatile)])
 }
 
 /** The inverse, when the last project is gone. What other programs put there stays. */

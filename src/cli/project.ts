@@ -1,5 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
+import { setFlagsFromString } from 'node:v8'
 import { PakError } from '../errors.ts'
 import type { LoadedProject } from '../manifest/load.ts'
 import { withoutControl } from '../model/text.ts'
@@ -19,12 +20,24 @@ export async function loadProject(
   globals: Globals,
   services: readonly string[] = [],
 ): Promise<LoadedProject> {
+  postponeMachineCode()
   const { loadManifest } = await import('../manifest/load.ts')
   const loaded = await loadManifest(loadRequest(globals, services))
   const known = loaded.desired.services.map(({ name }) => name)
   const unknown = services.find((name) => !known.includes(name))
   if (unknown !== undefined) throw await unknownService(unknown, known)
   return loaded
+}
+
+/**
+ * A command is over before optimised machine code has paid for its compilation; that is left to those
+ * that last. Not earlier, and not while the build records pak's code cache: caches, Node's own too, are
+ * refused when the flags have changed. Only in the V8 (of Node 20 and 22) that is known to have this one.
+ */
+function postponeMachineCode(): void {
+  const recording = process.env['PAK_RECORD_CODE_CACHE'] !== undefined
+  if (!recording && Number.parseInt(process.versions.v8, 10) <= 12)
+    setFlagsFromString('--interrupt-budget=2000000')
 }
 
 async function unknownService(name: string, known: readonly string[]): Promise<PakError> {

@@ -54,7 +54,8 @@ export class Prober implements Disposable {
 
   /** `null` where no check is declared, or the container is not known yet. */
   healthOf(containerId: string): Health {
-    return this.#watched.get(containerId)?.state.status ?? null
+    const known = this.#watched.get(containerId) ?? this.#remembered.get(containerId)
+    return known?.state.status ?? null
   }
 
   detailsOf(containerId: string): HealthState | null {
@@ -65,7 +66,13 @@ export class Prober implements Disposable {
   sync(observed: ObservedState): void {
     const seen = new Set<string>()
     for (const { id, name, service, replica, status, spec } of observed.containers) {
-      if (status.state !== 'running' || spec.healthcheck === null) continue
+      if (spec.healthcheck === null) continue
+      if (status.state === 'paused') {
+        // It cannot answer, and is not to blame: what was known of it holds until it goes on.
+        this.#hold(id)
+        continue
+      }
+      if (status.state !== 'running') continue
       seen.add(id)
       this.#watch(id, {
         project: observed.project,
@@ -111,6 +118,14 @@ export class Prober implements Disposable {
     }
     this.#watched.set(id, watched)
     this.#schedule(watched)
+  }
+
+  /** No checks until it is watched again; then from where it was. */
+  #hold(id: string): void {
+    const watched = this.#watched.get(id)
+    if (watched === undefined) return
+    this.#remembered.set(id, { startedAt: watched.startedAt, state: watched.state })
+    this.#forget(id, watched)
   }
 
   #forget(id: string, watched: Watched): void {

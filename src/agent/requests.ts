@@ -18,7 +18,7 @@ import type {
 
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/
 const PROJECT = /^[a-z0-9][a-z0-9_-]{0,127}$/
-const ACTIONS: readonly Action[] = ['stop', 'start', 'restart', 'kill', 'rm']
+const ACTIONS: readonly Action[] = ['stop', 'start', 'restart', 'kill', 'pause', 'unpause', 'rm']
 const DEFAULT_WAIT_MS = 300_000
 
 type Json = Readonly<Record<string, unknown>>

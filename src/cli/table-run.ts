@@ -97,6 +97,8 @@ export const RESTART = action('restart', 'Stop and start containers', [GRACE])
 export const KILL = action('kill', 'Send a signal to containers', [
   { flags: '-s, --signal <name>', summary: 'default SIGKILL' },
 ])
+export const PAUSE = action('pause', 'Freeze containers where they are', [])
+export const UNPAUSE = action('unpause', 'Let paused containers go on', [])
 export const RM = action('rm', 'Remove containers that have stopped', [
   { flags: '-f, --force', summary: 'no question; accepted for Compose’s sake, pak asks none' },
   { flags: '-s, --stop', summary: 'stop first what still runs' },

@@ -2,7 +2,7 @@ import type { CommandSpec } from './grammar.ts'
 import { AGENT, COMPLETE, COMPLETION, DOCTOR, SCHEMA, VERSION } from './table-host.ts'
 import { EVENTS, EXEC, IMAGE, INSPECT, LOGS, NETWORK, PS, VOLUME } from './table-look.ts'
 import { CONFIG, VALIDATE } from './table-manifest.ts'
-import { DOWN, KILL, PLAN, RESTART, RM, START, STOP, UP } from './table-run.ts'
+import { DOWN, KILL, PAUSE, PLAN, RESTART, RM, START, STOP, UNPAUSE, UP } from './table-run.ts'
 
 /** Every command, in the order in which the help lists them. */
 export const COMMANDS: readonly CommandSpec[] = [
@@ -16,6 +16,8 @@ export const COMMANDS: readonly CommandSpec[] = [
   STOP,
   RESTART,
   KILL,
+  PAUSE,
+  UNPAUSE,
   RM,
   INSPECT,
   EVENTS,

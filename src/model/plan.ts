@@ -51,6 +51,9 @@ export interface StepArgs {
     readonly fields: readonly string[]
   }
   'container.kill': { readonly container: string; readonly signal: string }
+  /** Freeze all of its processes where they are; they keep their memory and get no time. */
+  'container.pause': { readonly container: string }
+  'container.unpause': { readonly container: string }
   /** Make the firewall know exactly these networks and published ports of the project: one nft transaction. */
   'firewall.apply': {
     readonly networks: readonly string[]

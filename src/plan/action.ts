@@ -6,7 +6,7 @@ import { sequence } from './sequence.ts'
 import { asItIs, byPlace, isUp, type Tasks, type Unit } from './unit.ts'
 import { isRestarting } from './verdict.ts'
 
-export type Action = 'stop' | 'start' | 'restart' | 'kill' | 'rm'
+export type Action = 'stop' | 'start' | 'restart' | 'kill' | 'pause' | 'unpause' | 'rm'
 
 export interface ActionSelection {
   /** Empty: all. */
@@ -65,6 +65,8 @@ const TASKS: Readonly<
   restart: (there, because) =>
     isUp(there) ? { stop: because, start: because } : { start: because },
   kill: (there, because) => (isUp(there) ? { kill: because } : {}),
+  pause: ({ status }, because) => (status.state === 'running' ? { pause: because } : {}),
+  unpause: ({ status }, because) => (status.state === 'paused' ? { unpause: because } : {}),
   rm: (there, because, force) => {
     if (!isUp(there)) return { remove: because }
     return force ? { stop: because, remove: because } : {}

@@ -38,6 +38,10 @@ function endings(unit: Unit, { draft, stops }: Context): readonly Step[] {
     const args = { container, signal: signal ?? 'SIGKILL' }
     steps.push(step('container.kill', args, { on, because: tasks.kill }))
   }
+  if (tasks.pause !== undefined)
+    steps.push(step('container.pause', { container }, { on, because: tasks.pause }))
+  if (tasks.unpause !== undefined)
+    steps.push(step('container.unpause', { container }, { on, because: tasks.unpause }))
   if (tasks.stop !== undefined) {
     const args = { container, signal, graceMs, byUser }
     steps.push(step('container.stop', args, { on, because: tasks.stop, after }))

@@ -147,8 +147,15 @@ function warningsOf({ desired, scope }: Sides, units: readonly Unit[]): readonly
     .filter(({ service, tasks }) => !declared.has(service) && tasks.remove === undefined)
     .flatMap(({ observed }) => observed?.name ?? [])
   const unknown = scope.unknown.map((name) => `service \`${name}\` is not in the file`)
-  if (orphans.length === 0) return unknown
+  const notes = [...unknown, ...units.flatMap(pausedNote)]
+  if (orphans.length === 0) return notes
   const names = orphans.sort(compareText).map((name) => `\`${name}\``)
   const words = `${names.join(', ')}: the file has no such service; --remove-orphans removes it`
-  return [...unknown, words]
+  return [...notes, words]
+}
+
+/** `up` takes nobody's pause away, but does not pass over it in silence. */
+function pausedNote({ observed, managed, tasks }: Unit): readonly string[] {
+  if (observed?.status.state !== 'paused' || !managed || tasks.stop !== undefined) return []
+  return [`\`${observed.name}\` is paused; pak unpause ${observed.service} lets it go on`]
 }

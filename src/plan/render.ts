@@ -61,6 +61,8 @@ function verbText(group: readonly Step[]): string {
   }
   if (group.every(({ op }) => op === 'firewall.apply')) return 'firewall'
   if (first?.op === 'container.kill') return `kill with ${first.args.signal}`
+  if (first?.op === 'container.pause') return 'pause'
+  if (first?.op === 'container.unpause') return 'unpause'
   return outcomeOf(group)
 }
 

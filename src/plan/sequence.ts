@@ -136,6 +136,8 @@ const OP_ORDER: readonly Op[] = [
   'project.create',
   'project.update',
   'container.kill',
+  'container.pause',
+  'container.unpause',
   'container.stop',
   'container.remove',
   'network.remove',

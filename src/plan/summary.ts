@@ -59,6 +59,8 @@ const VERBS: Readonly<Record<Op, Exclude<Outcome, 'recreate' | 'restart'>>> = {
   'container.remove': 'remove',
   'container.update': 'update',
   'container.kill': 'stop',
+  'container.pause': 'update',
+  'container.unpause': 'update',
   'firewall.apply': 'update',
   'service.wait': 'wait',
 }

@@ -1,6 +1,7 @@
 import { posix } from 'node:path'
 import { PakError } from '../errors.ts'
 import type { Kernel } from '../kernel/kernel.ts'
+import { quietWrite, requestFreeze, thaw } from './cgroup-freezer.ts'
 import { type CgroupMounts, hierarchies, pathIn } from './cgroup-mounts.ts'
 
 interface KillRequest {
@@ -65,27 +66,11 @@ async function processesBelow(kernel: Kernel, folder: string): Promise<readonly 
 }
 
 async function killFrozen(kernel: Kernel, { mounts, path }: KillRequest): Promise<void> {
-  const [file, on, off] =
-    mounts.version === 2
-      ? [pathIn(mounts, 'memory', path, 'cgroup.freeze'), '1', '0']
-      : [pathIn(mounts, 'freezer', path, 'freezer.state'), 'FROZEN', 'THAWED']
-  const freezes = mounts.version === 2 || mounts.controllers.has('freezer')
-  if (freezes) await quietWrite(kernel, file, on)
+  await requestFreeze(kernel, mounts, path)
   try {
     for (const pid of await processesOf(kernel, mounts, path)) kernel.kill(pid, 'SIGKILL')
   } finally {
-    if (freezes) await quietWrite(kernel, file, off)
-  }
-}
-
-/** A cgroup that vanishes meanwhile is what was wanted. */
-async function quietWrite(kernel: Kernel, path: string, text: string): Promise<void> {
-  try {
-    await kernel.writeText(path, text)
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : null
-    // Opening for writing would make the file, which a cgroup that is half gone refuses.
-    if (code !== 'ENODEV' && code !== 'ENOENT' && code !== 'EACCES' && code !== 'EPERM') throw error
+    await thaw(kernel, mounts, path)
   }
 }
 

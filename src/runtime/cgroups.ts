@@ -2,6 +2,7 @@ import { posix } from 'node:path'
 import { PakError } from '../errors.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Limits } from '../model/limits.ts'
+import { freeze, isFrozen, thaw } from './cgroup-freezer.ts'
 import { killCgroup, processesOf } from './cgroup-kill.ts'
 import { driftedLimits, readLimits, writeLimits } from './cgroup-limits.ts'
 import { type CgroupMounts, detectMounts, hierarchies, pathIn } from './cgroup-mounts.ts'
@@ -33,6 +34,12 @@ export interface CgroupHost {
   /** Processes that the kernel killed in there for memory, ever. */
   oomKills(path: string): Promise<number>
   pids(path: string): Promise<readonly number[]>
+  /** Whether its processes get no time, because it or a cgroup above it is frozen. */
+  isFrozen(path: string): Promise<boolean>
+  /** Resolves when all of its processes stand still. PakError `host` where the kernel has no freezer. */
+  freeze(path: string): Promise<void>
+  /** Let them go on. What is not frozen, or gone, is success. */
+  thaw(path: string): Promise<void>
   /** SIGKILL to everything in there, forks under way included, until nobody is left. */
   killAll(path: string, signal?: AbortSignal): Promise<void>
 }
@@ -62,6 +69,9 @@ export async function detectCgroups(kernel: Kernel): Promise<CgroupHost> {
     usage: (path) => readUsage(kernel, mounts, path),
     oomKills: (path) => readOomKills(kernel, mounts, path),
     pids: (path) => processesOf(kernel, mounts, path),
+    isFrozen: (path) => isFrozen(kernel, mounts, path),
+    freeze: (path) => freeze(kernel, mounts, path),
+    thaw: (path) => thaw(kernel, mounts, path),
     killAll: (path, signal) => killCgroup(kernel, { mounts, path, ...(signal && { signal }) }),
   }
 }

@@ -37,7 +37,7 @@ const candidates = async (line: string, cwd?: string) =>
   (await complete(invocation(line.split(' '), cwd))).join(' ')
 
 test('commands, commands of commands, options and their choices', async () => {
-  assert.is(await candidates('p'), 'plan ps')
+  assert.is(await candidates('p'), 'plan ps pause')
   assert.is(await candidates('image '), 'load import ls rm')
   assert.is(await candidates('--root /x image l'), 'load ls')
   assert.is(await candidates('ps --fo'), '--format')
@@ -51,6 +51,7 @@ test('names of services, from the manifest that the line names', async () => {
   assert.is(await candidates('logs -f w', folder.path), 'web worker')
   assert.is(await candidates('exec ', folder.path), 'db web worker')
   assert.is(await candidates('exec web ', folder.path), '')
+  assert.is(await candidates('pause web w', folder.path), 'web worker')
   await fs.writeFile(join(folder.path, 'other.yaml'), 'containers:\n  else: { image: a }\n')
   assert.is(await candidates('up -f other.yaml ', folder.path), 'else')
   assert.is(await candidates('up -f none.yaml ', folder.path), '')

@@ -254,6 +254,11 @@ test('actions follow the records: stop, start, restart, kill, rm', async () => {
     brief(act('kill', { services: ['web'] })),
     lines('container.kill:service/web/1 (asked for: kill)'),
   )
+  assert.is(
+    brief(act('pause', { services: ['web'] })),
+    lines('container.pause:service/web/1 (asked for: pause)'),
+  )
+  assert.is(brief(act('unpause')), '')
   assert.is(brief(act('rm')), '')
   assert.is(
     text(act('rm', { services: ['web'], force: true })),
@@ -284,6 +289,25 @@ test('what a user stopped stays stopped, until a user says up', async () => {
   await run(planAction('stop', host.state('shop'), { ...ACTION, services: ['web'] }))
   assert.is(brief(await planOf(CHAIN(), { cause: 'loop' })), '')
   assert.is(brief(await planOf(CHAIN())), lines('container.start:service/web/1 (asked for: up)'))
+})
+
+test('what is paused stays so over up, with a note, and is stopped like what runs', async () => {
+  const { host, planOf, up, run } = world()
+  await up(CHAIN())
+  const web = { ...ACTION, services: ['web'] }
+  await run(planAction('pause', host.state('shop'), web))
+  assert.is(brief(planAction('pause', host.state('shop'), web)), '')
+  const again = await planOf(CHAIN())
+  assert.equal(again.steps, [])
+  assert.equal(again.warnings, ['`shop-web-1` is paused; pak unpause web lets it go on'])
+  assert.is(
+    brief(planAction('stop', host.state('shop'), web)),
+    lines('container.stop:service/web/1 (asked for: stop)'),
+  )
+  assert.is(
+    brief(planAction('unpause', host.state('shop'), ACTION)),
+    lines('container.unpause:service/web/1 (asked for: unpause)'),
+  )
 })
 
 test.run()

@@ -55,7 +55,7 @@ function chosen(rows: readonly ContainerRow[], { project, service, index }: Want
     })
   if (found.state !== 'running')
     throw new PakError('conflict', `exec \`${found.container}\`: it is ${found.state}`, {
-      hint: `pak start ${found.service}`,
+      hint: `pak ${found.state === 'paused' ? 'unpause' : 'start'} ${found.service}`,
     })
   return found
 }

@@ -44,9 +44,15 @@ function isReady(row: ContainerRow): boolean {
 }
 
 const hasFailed = (row: ContainerRow): boolean =>
-  row.health === 'unhealthy' || (row.state === 'stopped' && row.exitCode !== 0)
+  row.health === 'unhealthy' ||
+  row.state === 'paused' ||
+  (row.state === 'stopped' && row.exitCode !== 0)
 
 function failure(row: ContainerRow): PakError {
+  if (row.state === 'paused')
+    return new PakError('conflict', `wait for \`${row.container}\`: it is paused`, {
+      hint: `pak unpause ${row.service}`,
+    })
   return row.health === 'unhealthy'
     ? new PakError('unhealthy', `wait for \`${row.container}\`: its health check says unhealthy`)
     : new PakError('exited', `wait for \`${row.container}\`: exited with ${row.exitCode}`, {

@@ -1,4 +1,4 @@
-import type { Plan } from '../../model/plan.ts'
+import type { Op, Plan } from '../../model/plan.ts'
 import type { Terminal } from '../terminal.ts'
 import { outline } from './outline.ts'
 import type { Painter } from './progress.ts'
@@ -76,8 +76,11 @@ const WORDS = [
   ['remove', 'removed'],
 ] as const
 
-const summaryParts = ({ summary, steps }: Plan): readonly string[] =>
+function summaryParts({ summary, steps }: Plan): readonly string[] {
+  const all = (op: Op) => steps.every((step) => step.op === op)
   // A signal need not end anything.
-  steps.every(({ op }) => op === 'container.kill')
-    ? [`${steps.length} signalled`]
-    : WORDS.flatMap(([key, word]) => (summary[key] > 0 ? [`${summary[key]} ${word}`] : []))
+  if (all('container.kill')) return [`${steps.length} signalled`]
+  if (all('container.pause')) return [`${steps.length} paused`]
+  if (all('container.unpause')) return [`${steps.length} go on`]
+  return WORDS.flatMap(([key, word]) => (summary[key] > 0 ? [`${summary[key]} ${word}`] : []))
+}

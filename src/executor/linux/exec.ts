@@ -20,6 +20,11 @@ export async function execInvocation(
   const run = record === undefined ? null : await currentRun(host, record)
   if (record === undefined || run === null || !(await isAlive(host.kernel, run)))
     throw new PakError('conflict', `exec in \`${request.container}\`: it is not running`)
+  // A process that joins a frozen cgroup would hang, and its caller with it.
+  if (await host.cgroups.isFrozen(host.layout.cgroup(request.project, record.name)))
+    throw new PakError('conflict', `exec in \`${request.container}\`: it is paused`, {
+      hint: `pak unpause ${record.service}`,
+    })
   const [image, security] = await Promise.all([
     imageConfig(host, record),
     securityFragment(record.spec, {

@@ -4,6 +4,7 @@ import { createContainers, removeContainers, updateContainers } from './containe
 import { applyFirewallSteps } from './firewall.ts'
 import type { LinuxHost } from './host.ts'
 import { createNetworks, removeNetworks } from './networks.ts'
+import { pauseContainers, unpauseContainers } from './pause.ts'
 import { ensureProjects, removeProjects } from './projects.ts'
 import { startContainers } from './start.ts'
 import { killContainers, stopContainers } from './stop.ts'
@@ -31,6 +32,8 @@ export const handlers: { readonly [O in Op]: Handler<O> } = {
   'container.remove': removeContainers,
   'container.update': updateContainers,
   'container.kill': killContainers,
+  'container.pause': pauseContainers,
+  'container.unpause': unpauseContainers,
   'firewall.apply': applyFirewallSteps,
   'service.wait': waitForServices,
 }

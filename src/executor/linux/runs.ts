@@ -28,7 +28,9 @@ export async function statusOf(
   if (run === null) return record.exit === null ? { state: 'created' } : stopped(record.exit)
   if (await isAlive(host.kernel, run)) {
     const health = record.spec.healthcheck === null ? null : host.healthOf(record.id)
-    return { state: 'running', pid: run.pid, startedAt: run.startedAt, health }
+    const frozen = await host.cgroups.isFrozen(host.layout.cgroup(projectName, record.name))
+    const state = frozen ? 'paused' : 'running'
+    return { state, pid: run.pid, startedAt: run.startedAt, health }
   }
   const exit = await exitOf(host, projectName, { record, run })
   return stopped(

@@ -1,3 +1,4 @@
+import { constants } from 'node:os'
 import { PakError } from '../../errors.ts'
 import { isAlive, signalProcess } from '../../kernel/process.ts'
 import type { StepOf } from '../../model/plan.ts'
@@ -58,6 +59,9 @@ export async function killContainers(
     const run = containers.get(args.container)?.run ?? null
     if (run === null || !(await signalProcess(host.kernel, run, signalNumber(args.signal))))
       throw new PakError('conflict', `kill container \`${args.container}\`: it is not running`)
+    // On cgroup v1 not even SIGKILL reaches what is frozen.
+    if (args.signal === 'SIGKILL' || signalNumber(args.signal) === constants.signals.SIGKILL)
+      await host.cgroups.thaw(host.layout.cgroup(context.project, args.container))
   })
 }
 
@@ -73,14 +77,19 @@ async function end(host: LinuxHost, ending: Ending, context: RunContext): Promis
   const { record, run } = ending
   const graceMs = ending.graceMs ?? record.spec.stopGraceMs
   const signal = ending.signal ?? record.spec.stopSignal ?? 'SIGTERM'
-  if (graceMs > 0 && (await signalProcess(host.kernel, run, signalNumber(signal))))
+  const cgroup = host.layout.cgroup(ending.project, record.name)
+  if (graceMs > 0 && (await signalProcess(host.kernel, run, signalNumber(signal)))) {
+    // What is paused finds the signal when it goes on.
+    await host.cgroups.thaw(cgroup)
     await gone(host, run, { limitMs: graceMs, signal: context.signal })
+  }
   // With the first process of a pid namespace the kernel kills all others in it (pid_namespaces(7)).
   await signalProcess(host.kernel, run, 'SIGKILL')
+  await host.cgroups.thaw(cgroup)
   const limit = { limitMs: KILL_LIMIT_MS, signal: AbortSignal.timeout(2 * KILL_LIMIT_MS) }
   const ended = await gone(host, run, limit)
   // Where the namespace is shared, whatever else is in the cgroup runs on.
-  await host.cgroups.killAll(host.layout.cgroup(ending.project, record.name))
+  await host.cgroups.killAll(cgroup)
   if (!ended)
     throw new PakError(
       'timeout',

@@ -9,7 +9,7 @@ import {
   type MemoryProject,
   projectOn,
 } from './host.ts'
-import { awaitCondition, startContainer } from './life.ts'
+import { awaitCondition, pauseContainer, startContainer } from './life.ts'
 
 /**
  * What each op does to a host in memory. Stricter than a kernel would be: whatever a step stands on
@@ -50,6 +50,8 @@ export const HANDLERS: { readonly [O in Op]: (step: StepOf<O>, at: Place) => voi
     change(recorded(at), container, (known) => ({ ...known, spec, dependsOn }))
   },
   'container.kill': ({ args }, at) => stopContainer(args.container, true, at),
+  'container.pause': ({ args }, at) => pauseContainer(args.container, 'paused', recorded(at)),
+  'container.unpause': ({ args }, at) => pauseContainer(args.container, 'running', recorded(at)),
   'firewall.apply': ({ args }, at) => {
     const project = recorded(at)
     const missing = args.networks.find((name) => !project.networks.has(name))

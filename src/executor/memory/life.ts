@@ -33,6 +33,19 @@ export function startContainer(name: string, project: MemoryProject, host: Memor
   change(project, name, (container) => ({ ...container, status, restartCount }))
 }
 
+/** Or let it go on; what is so already is success. */
+export function pauseContainer(
+  name: string,
+  state: 'paused' | 'running',
+  project: MemoryProject,
+): void {
+  change(project, name, (known) => {
+    if (known.status.state !== 'running' && known.status.state !== 'paused')
+      throw new PakError('conflict', `pause, \`${name}\`: it does not run`)
+    return { ...known, status: { ...known.status, state } }
+  })
+}
+
 /** Networks up, volumes there, ports and networks known to the firewall, lenders of namespaces running. */
 function checkGround({ name, spec }: MemoryContainer, project: MemoryProject): void {
   for (const { network } of spec.networks) {

@@ -1,0 +1,86 @@
+import { PakError } from '../errors.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import { type CgroupMounts, pathIn } from './cgroup-mounts.ts'
+
+/** A task in the middle of a long wait for a disk stands still only after it. */
+const LIMIT_MS = 10_000
+
+/** What the kernel says: `freezer.state` on v1, `frozen` of `cgroup.events` on v2 (cgroups(7)). */
+export async function isFrozen(
+  kernel: Kernel,
+  mounts: CgroupMounts,
+  path: string,
+): Promise<boolean> {
+  if (!hasFreezer(mounts)) return false
+  if (mounts.version === 1) return (await readState(kernel, mounts, path)) === 'FROZEN'
+  const events = await kernel.readText(pathIn(mounts, 'memory', path, 'cgroup.events')).catch(gone)
+  return /^frozen 1$/m.test(events ?? '')
+}
+
+/** Returns when every process in there stands still; what could not be frozen in time goes on. */
+export async function freeze(kernel: Kernel, mounts: CgroupMounts, path: string): Promise<void> {
+  if (!hasFreezer(mounts))
+    throw new PakError('host', `freeze cgroup \`${path}\`: the kernel has no freezer`)
+  const deadline = performance.now() + LIMIT_MS
+  for (let pauseMs = 1; ; pauseMs = Math.min(pauseMs * 2, 50)) {
+    // On v1 a fork under way can escape the first time: FREEZING until it is written once more.
+    await requestFreeze(kernel, mounts, path)
+    if (await isFrozen(kernel, mounts, path)) return
+    if (performance.now() > deadline) break
+    await new Promise((resolve) => setTimeout(resolve, pauseMs))
+  }
+  await thaw(kernel, mounts, path)
+  throw new PakError('timeout', `freeze cgroup \`${path}\`: not all of it stands still`)
+}
+
+export async function thaw(kernel: Kernel, mounts: CgroupMounts, path: string): Promise<void> {
+  await write(kernel, { mounts, path, v1: 'THAWED', v2: '0' })
+}
+
+/** Ask for it, and do not wait. */
+export async function requestFreeze(
+  kernel: Kernel,
+  mounts: CgroupMounts,
+  path: string,
+): Promise<void> {
+  await write(kernel, { mounts, path, v1: 'FROZEN', v2: '1' })
+}
+
+/** A cgroup that vanishes meanwhile is what was wanted. */
+export async function quietWrite(kernel: Kernel, path: string, text: string): Promise<void> {
+  try {
+    await kernel.writeText(path, text)
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : null
+    // Opening for writing would make the file, which a cgroup that is half gone refuses.
+    if (code !== 'ENODEV' && code !== 'ENOENT' && code !== 'EACCES' && code !== 'EPERM') throw error
+  }
+}
+
+const hasFreezer = ({ version, controllers }: CgroupMounts): boolean =>
+  version === 2 || controllers.has('freezer')
+
+async function readState(
+  kernel: Kernel,
+  mounts: CgroupMounts,
+  path: string,
+): Promise<string | null> {
+  const text = await kernel.readText(pathIn(mounts, 'freezer', path, 'freezer.state')).catch(gone)
+  return text?.trim() ?? null
+}
+
+async function write(
+  kernel: Kernel,
+  to: { mounts: CgroupMounts; path: string; v1: string; v2: string },
+): Promise<void> {
+  const { mounts, path } = to
+  if (mounts.version === 2)
+    await quietWrite(kernel, pathIn(mounts, 'memory', path, 'cgroup.freeze'), to.v2)
+  else if (hasFreezer(mounts))
+    await quietWrite(kernel, pathIn(mounts, 'freezer', path, 'freezer.state'), to.v1)
+}
+
+function gone(error: unknown): null {
+  if (error instanceof Error && 'code' in error && error.code === 'ENODEV') return null
+  throw error
+}

@@ -1,6 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
+import { LATE_MACHINE_CODE } from '../agent/node-flags.ts'
 import { PakError } from '../errors.ts'
 import type { LoadedProject } from '../manifest/load.ts'
 import { withoutControl } from '../model/text.ts'
@@ -32,12 +33,11 @@ export async function loadProject(
 /**
  * A command is over before optimised machine code has paid for its compilation; that is left to those
  * that last. Not earlier, and not while the build records pak's code cache: caches, Node's own too, are
- * refused when the flags have changed. Only in the V8 (of Node 20 and 22) that is known to have this one.
+ * refused when the flags have changed.
  */
 function postponeMachineCode(): void {
-  const recording = process.env['PAK_RECORD_CODE_CACHE'] !== undefined
-  if (!recording && Number.parseInt(process.versions.v8, 10) <= 12)
-    setFlagsFromString('--interrupt-budget=2000000')
+  if (process.env['PAK_RECORD_CODE_CACHE'] !== undefined) return
+  for (const flag of LATE_MACHINE_CODE) setFlagsFromString(flag)
 }
 
 async function unknownService(name: string, known: readonly string[]): Promise<PakError> {

@@ -60,7 +60,7 @@ export class Desk {
   }
 
   async containers(project: string | null): Promise<readonly ContainerRow[]> {
-    return (await this.#inspectAll(project)).flatMap(containerRows)
+    return (await this.#inspectAll(project, 'containers')).flatMap(containerRows)
   }
 
   async networks(project: string | null): Promise<readonly NetworkRow[]> {
@@ -106,11 +106,14 @@ export class Desk {
     return (await unneeded()) && this.#options.departure.leave(unneeded)
   }
 
-  #inspectAll(project: string | null): Promise<readonly ObservedState[]> {
-    if (project !== null) return this.inspect(project).then((observed) => [observed])
-    return this.shop.parts.executor
-      .projects()
-      .then((names) => Promise.all(names.map((name) => this.inspect(name))))
+  async #inspectAll(
+    project: string | null,
+    only?: 'containers',
+  ): Promise<readonly ObservedState[]> {
+    const { executor } = this.shop.parts
+    const names = project === null ? await executor.projects() : [project]
+    const scope = only === undefined ? { images: [] } : { images: [], only }
+    return Promise.all(names.map((name) => executor.inspect({ ...scope, project: name })))
   }
 }
 

@@ -97,6 +97,39 @@ export const RESTART = action('restart', 'Stop and start containers', [GRACE])
 export const KILL = action('kill', 'Send a signal to containers', [
   { flags: '-s, --signal <name>', summary: 'default SIGKILL' },
 ])
+export const SCALE_TO: CommandSpec = {
+  name: 'scale',
+  summary: 'Run another number of replicas, until the next up',
+  words: '<service=n...>',
+  completes: 'services',
+  examples: [
+    'pak scale web=3            three of web',
+    'pak scale web=3 worker=0   none of worker',
+  ],
+  options: [
+    { flags: '--no-deps', summary: 'leave alone what the services depend on' },
+    GRACE,
+    QUIET,
+  ],
+  notes: 'What the file says counts again with the next plain pak up.',
+  run: bind(async () => (await import('./commands/scale.ts')).scale, progress),
+}
+export const WAIT: CommandSpec = {
+  name: 'wait',
+  summary: 'Wait until services end, and print their exit codes',
+  words: '<services...>',
+  completes: 'services',
+  examples: [
+    'pak wait migrate              the exit status is its exit code',
+    'pak wait --down-project test  then take everything down',
+  ],
+  options: [
+    { flags: '--down-project', summary: 'take the project down when the first container ends' },
+    QUIET,
+  ],
+  notes: "One exit code a line; pak's exit status is the last one.",
+  run: async (invocation) => (await import('./commands/wait-end.ts')).wait(invocation),
+}
 export const PAUSE = action('pause', 'Freeze containers where they are', [])
 export const UNPAUSE = action('unpause', 'Let paused containers go on', [])
 export const RM = action('rm', 'Remove containers that have stopped', [

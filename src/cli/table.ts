@@ -2,7 +2,20 @@ import type { CommandSpec } from './grammar.ts'
 import { AGENT, COMPLETE, COMPLETION, DOCTOR, SCHEMA, VERSION } from './table-host.ts'
 import { EVENTS, EXEC, IMAGE, INSPECT, LOGS, NETWORK, PS, VOLUME } from './table-look.ts'
 import { CONFIG, VALIDATE } from './table-manifest.ts'
-import { DOWN, KILL, PAUSE, PLAN, RESTART, RM, START, STOP, UNPAUSE, UP } from './table-run.ts'
+import {
+  DOWN,
+  KILL,
+  PAUSE,
+  PLAN,
+  RESTART,
+  RM,
+  SCALE_TO,
+  START,
+  STOP,
+  UNPAUSE,
+  UP,
+  WAIT,
+} from './table-run.ts'
 
 /** Every command, in the order in which the help lists them. */
 export const COMMANDS: readonly CommandSpec[] = [
@@ -19,6 +32,8 @@ export const COMMANDS: readonly CommandSpec[] = [
   PAUSE,
   UNPAUSE,
   RM,
+  SCALE_TO,
+  WAIT,
   INSPECT,
   EVENTS,
   CONFIG,

@@ -5,7 +5,7 @@ import type { Invocation } from '../grammar.ts'
 import { loadProject } from '../project.ts'
 import { beginAgent } from '../session.ts'
 import { writeSavedPlan } from './saved-plan.ts'
-import { scaled } from './scale.ts'
+import { scaled } from './scaled.ts'
 import { simulate } from './simulate.ts'
 import { upOptions } from './up.ts'
 

@@ -1,28 +1,19 @@
-import { PakError } from '../../errors.ts'
-import type { DesiredState } from '../../model/desired.ts'
+import type { Invocation } from '../grammar.ts'
+import type { ProgressItem } from '../items.ts'
+import { loadProject } from '../project.ts'
+import { openAgent } from '../session.ts'
+import { parseScale, scaled } from './scaled.ts'
+import { upOptions } from './up.ts'
 
-/** The desired state with other numbers of replicas: each scale is `service=number`. */
-export function scaled(desired: DesiredState, scales: readonly string[]): DesiredState {
-  if (scales.length === 0) return desired
-  const wanted = new Map(scales.map(parseScale))
-  for (const [name, replicas] of wanted) {
-    const service = desired.services.find((known) => known.name === name)
-    if (service === undefined) throw new PakError('usage', `scale \`${name}\`: no such service`)
-    if (service.containerName !== null && replicas > 1)
-      throw new PakError('usage', `scale \`${name}\`: container_name allows one replica only`)
-  }
-  return {
-    ...desired,
-    services: desired.services.map((service) => ({
-      ...service,
-      replicas: wanted.get(service.name) ?? service.replicas,
-    })),
-  }
-}
-
-function parseScale(text: string): readonly [string, number] {
-  const parts = /^([^=]+)=(\d{1,5})$/.exec(text)
-  if (parts?.[1] === undefined)
-    throw new PakError('usage', `option \`--scale\`: expected service=number, got \`${text}\``)
-  return [parts[1], Number(parts[2])]
+/** `scale web=3`: an `up` of just these services, with other numbers of replicas than the file has. */
+export async function* scale(invocation: Invocation): AsyncGenerator<ProgressItem> {
+  const { globals, interrupts, words } = invocation
+  const services = words.map((word) => parseScale(word)[0])
+  const { desired, warnings, files } = await loadProject(globals, services)
+  const wanted = scaled(desired, words)
+  for (const text of warnings) yield { type: 'warning', text }
+  const agent = await openAgent(globals, interrupts.signal)
+  const options = { ...upOptions(invocation, files), services }
+  const request = { desired: wanted, options, expectedPlan: null }
+  yield* agent.up(desired.project, request, interrupts.signal)
 }

@@ -10,7 +10,7 @@ import { loadProject } from '../project.ts'
 import { beginAgent } from '../session.ts'
 import { attach } from './attach.ts'
 import { readSavedPlan } from './saved-plan.ts'
-import { scaled } from './scale.ts'
+import { scaled } from './scaled.ts'
 import { waitUntilReady } from './wait.ts'
 
 /** Everything that `up` tells while it makes the machine look like the file. */

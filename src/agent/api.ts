@@ -9,6 +9,7 @@ import {
   parseName,
   parsePlanRequest,
   parseProject,
+  parseSampleMs,
   parseUpRequest,
 } from './requests.ts'
 import type { ResultLine } from './wire.ts'
@@ -46,6 +47,8 @@ const ROUTES: readonly (readonly [method: string, path: RegExp, handler: Handler
   ['POST', /^\/v1\/projects\/([^/]+)\/down$/, runDown],
   ['POST', /^\/v1\/projects\/([^/]+)\/action$/, runAction],
   ['GET', /^\/v1\/containers$/, ({ desk, query }) => desk.containers(projectOf(query))],
+  ['GET', /^\/v1\/stats$/, (exchange) => sampled(exchange, 'usage')],
+  ['GET', /^\/v1\/top$/, (exchange) => sampled(exchange, 'processes')],
   ['GET', /^\/v1\/networks$/, ({ desk, query }) => desk.networks(projectOf(query))],
   ['GET', /^\/v1\/inspect$/, ({ desk, query }) => desk.inspect(parseProject(query.get('project')))],
   ['GET', /^\/v1\/events$/, events],
@@ -97,6 +100,23 @@ function decode(word: string): string {
 
 const projectOf = (query: URLSearchParams): string | null =>
   query.get('project') === null ? null : parseProject(query.get('project'))
+
+/** Of one project or all; a client that goes away ends the wait between the readings. */
+async function sampled(
+  { desk, query, response }: Exchange,
+  what: 'usage' | 'processes',
+): Promise<readonly object[]> {
+  const sampleMs = parseSampleMs(query.get('sampleMs'))
+  const project = projectOf(query)
+  const { executor } = desk.shop.parts
+  const gone = new AbortController()
+  response.once('close', () => gone.abort())
+  const names = project === null ? await executor.projects() : [project]
+  const lists = await Promise.all(
+    names.map((name) => executor[what]({ project: name, sampleMs }, gone.signal)),
+  )
+  return lists.flat()
+}
 
 async function plan({ desk, request, words }: Exchange): Promise<unknown> {
   const project = parseProject(words[0])

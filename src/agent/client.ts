@@ -6,6 +6,7 @@ import { identify } from '../kernel/process.ts'
 import type { PakEvent } from '../model/events.ts'
 import type { ImageRecord } from '../model/image.ts'
 import type { ObservedState } from '../model/observed.ts'
+import type { ProcessRow, UsageRow } from '../model/usage.ts'
 import { type Call, Transport } from './transport.ts'
 import type {
   ActionRequest,
@@ -17,6 +18,7 @@ import type {
   OperationLine,
   PlanAnswer,
   PlanRequest,
+  SampleQuery,
   UpRequest,
   VolumeRow,
 } from './wire.ts'
@@ -70,6 +72,15 @@ export class AgentClient {
   /** `null`: of all projects. */
   containers(project: string | null): Promise<readonly ContainerRow[]> {
     return this.#get(`/v1/containers${query({ project })}`)
+  }
+
+  /** `null`: of all projects. CPU is measured for so long; the answer comes after that. */
+  stats(query: SampleQuery, signal?: AbortSignal): Promise<readonly UsageRow[]> {
+    return this.#get(samplePath('stats', query), signal)
+  }
+
+  top(query: SampleQuery, signal?: AbortSignal): Promise<readonly ProcessRow[]> {
+    return this.#get(samplePath('top', query), signal)
   }
 
   networks(project: string | null = null): Promise<readonly NetworkRow[]> {
@@ -157,6 +168,9 @@ async function gone(pids: readonly number[]): Promise<void> {
 async function isThere(pid: number): Promise<boolean> {
   return (await identify(hostKernel, pid)) !== null
 }
+
+const samplePath = (what: 'stats' | 'top', { project, sampleMs }: SampleQuery): string =>
+  `/v1/${what}${query({ project, sampleMs: String(sampleMs) })}`
 
 function archiveCall(
   path: string,

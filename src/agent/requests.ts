@@ -20,6 +20,8 @@ const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/
 const PROJECT = /^[a-z0-9][a-z0-9_-]{0,127}$/
 const ACTIONS: readonly Action[] = ['stop', 'start', 'restart', 'kill', 'pause', 'unpause', 'rm']
 const DEFAULT_WAIT_MS = 300_000
+const DEFAULT_SAMPLE_MS = 500
+const MOST_SAMPLE_MS = 60_000
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -93,6 +95,13 @@ export function parseProject(value: unknown): string {
 export function parseName(value: unknown, what: string): string {
   if (typeof value === 'string' && NAME.test(value)) return value
   throw invalid(what)
+}
+
+/** Between two readings; at most a minute. */
+export function parseSampleMs(value: string | null): number {
+  if (value === null) return DEFAULT_SAMPLE_MS
+  if (/^\d{1,5}$/.test(value) && Number(value) <= MOST_SAMPLE_MS) return Number(value)
+  throw invalid('sampleMs')
 }
 
 function parseDesired(project: string, value: unknown): DesiredState {

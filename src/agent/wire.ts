@@ -100,6 +100,11 @@ export interface EventsQuery {
   readonly follow: boolean
 }
 
+export interface SampleQuery {
+  readonly project: string | null
+  readonly sampleMs: number
+}
+
 /** One object of `pak ps --format json`. */
 export interface ContainerRow {
   readonly project: string

@@ -16,6 +16,7 @@ import {
   UP,
   WAIT,
 } from './table-run.ts'
+import { STATS, TOP } from './table-usage.ts'
 
 /** Every command, in the order in which the help lists them. */
 export const COMMANDS: readonly CommandSpec[] = [
@@ -24,6 +25,8 @@ export const COMMANDS: readonly CommandSpec[] = [
   PLAN,
   PS,
   LOGS,
+  STATS,
+  TOP,
   EXEC,
   START,
   STOP,

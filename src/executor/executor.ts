@@ -2,6 +2,7 @@ import type { PakError } from '../errors.ts'
 import type { DesiredState } from '../model/desired.ts'
 import type { ObservedState } from '../model/observed.ts'
 import type { Op, Step, StepOf } from '../model/plan.ts'
+import type { ProcessRow, UsageRow } from '../model/usage.ts'
 
 /**
  * Whatever can make a project real: this machine (`linux`), a host in memory (`memory`), a user's own
@@ -40,6 +41,20 @@ export interface Executor {
 
   /** How to run a command inside a container: the caller spawns it with its own stdio. */
   exec(request: ExecRequest): Promise<ExecInvocation>
+
+  /**
+   * What the containers of a project use, in every state, then the total of each service that has several,
+   * and last the project's. CPU is measured over `sampleMs`. Starts no program.
+   */
+  usage(request: SampleRequest, signal?: AbortSignal): Promise<readonly UsageRow[]>
+
+  /** Every process of the running containers of a project, those of `exec` included. The same. */
+  processes(request: SampleRequest, signal?: AbortSignal): Promise<readonly ProcessRow[]>
+}
+
+export interface SampleRequest {
+  readonly project: string
+  readonly sampleMs: number
 }
 
 export interface InspectScope {

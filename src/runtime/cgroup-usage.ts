@@ -1,35 +1,64 @@
 import type { Kernel } from '../kernel/kernel.ts'
 import { type CgroupMounts, pathIn } from './cgroup-mounts.ts'
+import { bounded, field, pressure, sum } from './cgroup-text.ts'
 
-/** What a cgroup uses and has used; bytes, microseconds of CPU, counts since it was made. */
+/** What a cgroup and all below it use and have used; bytes, microseconds of CPU, counts since it was made. */
 export interface CgroupUsage {
-  readonly memoryBytes: number
-  /** Memory less the file cache that is idle: what the OOM killer looks at. */
-  readonly workingSetBytes: number
-  /** 0 where the kernel does not keep it (v2 before 5.19). */
-  readonly memoryPeakBytes: number
   readonly cpuUsageUsec: number
+  /** Periods in which it ran under a limit, and those of them in which it was held back. */
   readonly periods: number
   readonly throttledPeriods: number
   readonly throttledUsec: number
-  readonly pids: number
+  /** All that is charged to it. */
+  readonly memoryBytes: number
+  /** Memory less the file cache that is idle: what the OOM killer looks at. */
+  readonly workingSetBytes: number
+  readonly memoryPeakBytes: number
+  /** `null`: none of its own; a cgroup above may have one. */
+  readonly memoryLimitBytes: number | null
+  readonly anonBytes: number
+  /** Page cache, tmpfs and shared memory included. */
+  readonly fileBytes: number
+  readonly kernelBytes: number
+  readonly swapBytes: number
   readonly oomKills: number
+  readonly pids: number
+  readonly pidsLimit: number | null
   readonly blockReadBytes: number
   readonly blockWriteBytes: number
+  readonly pressure: Pressure
+  /** All of it stands still. */
+  readonly frozen: boolean
 }
 
-/** `null` when the cgroup is gone. */
-export async function readUsage(
-  kernel: Kernel,
-  mounts: CgroupMounts,
-  path: string,
-): Promise<CgroupUsage | null> {
-  const read = async (controller: string, file: string) =>
-    (await kernel.readText(pathIn(mounts, controller, path, file)).catch(gone)) ?? ''
-  const pids = await read('pids', 'pids.current')
-  if (pids === '' && !(await kernel.exists(pathIn(mounts, 'memory', path)))) return null
-  const usage = mounts.version === 2 ? await unified(read) : await legacy(read)
-  return { ...usage, pids: Number(pids), oomKills: await readOomKills(kernel, mounts, path) }
+/** Share of the last ten seconds in which some process waited, in percent; `null`: the host does not tell. */
+export interface Pressure {
+  readonly cpu: number | null
+  readonly memory: number | null
+  readonly io: number | null
+}
+
+/** Text of a file of the cgroup; empty when there is none. */
+export type ReadFile = (controller: string, file: string) => string
+
+/** `null` when the cgroup is gone. Waits for nothing: see `Kernel.readNow`. */
+export function readUsage(kernel: Kernel, mounts: CgroupMounts, path: string): CgroupUsage | null {
+  let isThere = false
+  const read: ReadFile = (controller, file) => {
+    const text = kernel.readNow(pathIn(mounts, controller, path, file))
+    isThere ||= text !== null
+    return text ?? ''
+  }
+  const usage = mounts.version === 2 ? unifiedUsage(read) : v1Usage(read)
+  return isThere ? usage : null
+}
+
+/** Microseconds of CPU, alone: the first of two readings. `null` when the cgroup is gone. */
+export function readCpuUsec(kernel: Kernel, mounts: CgroupMounts, path: string): number | null {
+  const [controller, file] = mounts.version === 2 ? ['cpu', 'cpu.stat'] : ['cpuacct', V1_CPU]
+  const text = kernel.readNow(pathIn(mounts, controller, path, file))
+  if (text === null) return null
+  return mounts.version === 2 ? field(text, 'usage_usec') : microseconds(Number(text))
 }
 
 /**
@@ -44,68 +73,86 @@ export async function readOomKills(
   path: string,
 ): Promise<number> {
   const file = mounts.version === 2 ? 'memory.events' : 'memory.oom_control'
-  const text = await kernel.readText(pathIn(mounts, 'memory', path, file)).catch(gone)
-  return field(text ?? '', 'oom_kill')
+  return field(kernel.readNow(pathIn(mounts, 'memory', path, file)) ?? '', 'oom_kill')
 }
 
-type Read = (controller: string, file: string) => Promise<string>
-
-async function unified(read: Read): Promise<Omit<CgroupUsage, 'pids' | 'oomKills'>> {
-  const [current, stat, peak, cpu, io] = await Promise.all([
-    read('memory', 'memory.current'),
-    read('memory', 'memory.stat'),
-    read('memory', 'memory.peak'),
-    read('cpu', 'cpu.stat'),
-    read('io', 'io.stat'),
-  ])
-  const memoryBytes = Number(current)
+/** cgroup-v2.rst, psi.rst. */
+export function unifiedUsage(read: ReadFile): CgroupUsage {
+  const stat = read('memory', 'memory.stat')
+  const cpu = read('cpu', 'cpu.stat')
+  const io = read('io', 'io.stat')
+  const memoryBytes = Number(read('memory', 'memory.current'))
+  const anonBytes = field(stat, 'anon')
   return {
-    memoryBytes,
-    workingSetBytes: Math.max(0, memoryBytes - field(stat, 'inactive_file')),
-    memoryPeakBytes: Number(peak),
     cpuUsageUsec: field(cpu, 'usage_usec'),
     periods: field(cpu, 'nr_periods'),
     throttledPeriods: field(cpu, 'nr_throttled'),
     throttledUsec: field(cpu, 'throttled_usec'),
+    memoryBytes,
+    workingSetBytes: workingSet(memoryBytes, field(stat, 'inactive_file'), anonBytes),
+    // Linux keeps it since 5.19 only.
+    memoryPeakBytes: Math.max(memoryBytes, Number(read('memory', 'memory.peak'))),
+    memoryLimitBytes: bounded(read('memory', 'memory.max')),
+    anonBytes,
+    fileBytes: field(stat, 'file'),
+    kernelBytes: unifiedKernel(stat),
+    swapBytes: Number(read('memory', 'memory.swap.current')),
+    oomKills: field(read('memory', 'memory.events'), 'oom_kill'),
+    pids: Number(read('pids', 'pids.current')),
+    pidsLimit: bounded(read('pids', 'pids.max')),
     blockReadBytes: sum(io, /\brbytes=(\d+)/g),
     blockWriteBytes: sum(io, /\bwbytes=(\d+)/g),
+    pressure: {
+      cpu: pressure(read('cpu', 'cpu.pressure')),
+      memory: pressure(read('memory', 'memory.pressure')),
+      io: pressure(read('io', 'io.pressure')),
+    },
+    frozen: field(read('memory', 'cgroup.events'), 'frozen') === 1,
   }
 }
 
-async function legacy(read: Read): Promise<Omit<CgroupUsage, 'pids' | 'oomKills'>> {
-  const [current, stat, peak, nanoseconds, cpu, io] = await Promise.all([
-    read('memory', 'memory.usage_in_bytes'),
-    read('memory', 'memory.stat'),
-    read('memory', 'memory.max_usage_in_bytes'),
-    read('cpuacct', 'cpuacct.usage'),
-    read('cpu', 'cpu.stat'),
-    read('blkio', 'blkio.throttle.io_service_bytes_recursive'),
-  ])
-  const memoryBytes = Number(current)
+/** admin-guide/cgroup-v1 */
+export function v1Usage(read: ReadFile): CgroupUsage {
+  const stat = read('memory', 'memory.stat')
+  const cpu = read('cpu', 'cpu.stat')
+  const io = read('blkio', 'blkio.throttle.io_service_bytes_recursive')
+  const memoryBytes = Number(read('memory', 'memory.usage_in_bytes'))
+  const anonBytes = field(stat, 'total_rss')
   return {
-    memoryBytes,
-    workingSetBytes: Math.max(0, memoryBytes - field(stat, 'total_inactive_file')),
-    memoryPeakBytes: Number(peak),
-    cpuUsageUsec: Math.round(Number(nanoseconds) / 1000),
+    cpuUsageUsec: microseconds(Number(read('cpuacct', V1_CPU))),
     periods: field(cpu, 'nr_periods'),
     throttledPeriods: field(cpu, 'nr_throttled'),
-    throttledUsec: Math.round(field(cpu, 'throttled_time') / 1000),
+    throttledUsec: microseconds(field(cpu, 'throttled_time')),
+    memoryBytes,
+    workingSetBytes: workingSet(memoryBytes, field(stat, 'total_inactive_file'), anonBytes),
+    memoryPeakBytes: Math.max(memoryBytes, Number(read('memory', 'memory.max_usage_in_bytes'))),
+    memoryLimitBytes: bounded(read('memory', 'memory.limit_in_bytes')),
+    anonBytes,
+    fileBytes: field(stat, 'total_cache'),
+    kernelBytes: Number(read('memory', 'memory.kmem.usage_in_bytes')),
+    swapBytes: field(stat, 'total_swap'),
+    oomKills: field(read('memory', 'memory.oom_control'), 'oom_kill'),
+    pids: Number(read('pids', 'pids.current')),
+    pidsLimit: bounded(read('pids', 'pids.max')),
     blockReadBytes: sum(io, /^\d+:\d+ Read (\d+)/gm),
     blockWriteBytes: sum(io, /^\d+:\d+ Write (\d+)/gm),
+    // v1 has it for the whole host only.
+    pressure: { cpu: null, memory: null, io: null },
+    frozen: read('freezer', 'freezer.state').trim() === 'FROZEN',
   }
 }
 
-/** Value of a `key value` line; 0 when there is none. */
-function field(text: string, key: string): number {
-  const line = text.split('\n').find((candidate) => candidate.startsWith(`${key} `))
-  return line === undefined ? 0 : Number(line.slice(key.length + 1))
+const V1_CPU = 'cpuacct.usage'
+const microseconds = (nanoseconds: number): number => Math.round(nanoseconds / 1000)
+
+/** `memory.stat` lags behind the charge: what is surely in use is never left out. */
+function workingSet(memoryBytes: number, idleBytes: number, anonBytes: number): number {
+  const active = Math.max(memoryBytes - idleBytes, Math.min(memoryBytes, anonBytes))
+  return active > 0 ? active : memoryBytes
 }
 
-const sum = (text: string, pattern: RegExp): number =>
-  [...text.matchAll(pattern)].reduce((total, [, bytes]) => total + Number(bytes), 0)
-
-/** A cgroup removed between open and read answers ENODEV. */
-function gone(error: unknown): null {
-  if (error instanceof Error && 'code' in error && error.code === 'ENODEV') return null
-  throw error
+/** One number since Linux 5.18. */
+function unifiedKernel(stat: string): number {
+  const parts = ['slab', 'kernel_stack', 'pagetables', 'percpu', 'sock']
+  return field(stat, 'kernel') || parts.reduce((total, part) => total + field(stat, part), 0)
 }

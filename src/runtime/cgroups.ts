@@ -6,7 +6,7 @@ import { freeze, isFrozen, thaw } from './cgroup-freezer.ts'
 import { killCgroup, processesOf } from './cgroup-kill.ts'
 import { driftedLimits, readLimits, writeLimits } from './cgroup-limits.ts'
 import { type CgroupMounts, detectMounts, hierarchies, pathIn } from './cgroup-mounts.ts'
-import { type CgroupUsage, readOomKills, readUsage } from './cgroup-usage.ts'
+import { type CgroupUsage, readCpuUsec, readOomKills, readUsage } from './cgroup-usage.ts'
 
 /**
  * The host's control groups, whichever interface it has. Paths are relative to the hierarchies' roots and
@@ -30,7 +30,10 @@ export interface CgroupHost {
   limits(path: string): Promise<Limits | null>
   /** Which of these limits the kernel has otherwise: somebody else wrote there. Sorted. */
   drift(path: string, limits: Limits): Promise<readonly (keyof Limits)[]>
-  usage(path: string): Promise<CgroupUsage | null>
+  /** Of all in there; `null` when there is no such cgroup. Waits for nothing. */
+  usage(path: string): CgroupUsage | null
+  /** Only the CPU time of it, in microseconds. */
+  cpuUsec(path: string): number | null
   /** Processes that the kernel killed in there for memory, ever. */
   oomKills(path: string): Promise<number>
   pids(path: string): Promise<readonly number[]>
@@ -67,6 +70,7 @@ export async function detectCgroups(kernel: Kernel): Promise<CgroupHost> {
     limits: (path) => readLimits(kernel, mounts, path),
     drift: (path, limits) => driftedLimits(kernel, { mounts, path, limits }),
     usage: (path) => readUsage(kernel, mounts, path),
+    cpuUsec: (path) => readCpuUsec(kernel, mounts, path),
     oomKills: (path) => readOomKills(kernel, mounts, path),
     pids: (path) => processesOf(kernel, mounts, path),
     isFrozen: (path) => isFrozen(kernel, mounts, path),

@@ -51,6 +51,15 @@ export async function resolveUser(kernel: Kernel, request: UserRequest): Promise
   return userFrom(request, parsePasswd(passwd), parseGroup(group))
 }
 
+/** Names of a container's users by uid, from its `/etc/passwd`; the first name counts. Hostile text. */
+export async function userNames(
+  kernel: Kernel,
+  rootfs: string,
+): Promise<ReadonlyMap<number, string>> {
+  const entries = parsePasswd(await readInside(kernel, rootfs, '/etc/passwd'))
+  return new Map(entries.map(({ uid, name }) => [uid, name] as const).reverse())
+}
+
 function userFrom(
   { user, groupAdd }: UserRequest,
   passwd: readonly PasswdEntry[],

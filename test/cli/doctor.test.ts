@@ -21,6 +21,8 @@ function paperKernel({ files = {}, programs = {} }: PaperHost): Kernel {
       return { exitCode: 0, stdout, stderr: '', piped: '' }
     },
     readText: async (path) => files[path] ?? null,
+    readNow: (path) => files[path] ?? null,
+    readHead: async () => null,
     readBelow: async () => null,
     list: async (path) =>
       path === '/proc/self/ns' ? ['cgroup', 'ipc', 'mnt', 'net', 'pid', 'uts'] : [],

@@ -17,7 +17,9 @@ import { inspectProject } from './inspect.ts'
 import { type Layout, layoutOf, type Roots } from './layout.ts'
 import { watchOom } from './oom.ts'
 import { preflight } from './preflight.ts'
+import { projectProcesses } from './processes.ts'
 import { RecordStore } from './records.ts'
+import { projectUsage } from './usage.ts'
 
 export interface LinuxOptions extends Roots {
   /** `crun`, `runc` or a path. */
@@ -72,6 +74,8 @@ export function linuxExecutor(host: LinuxHost): Executor {
       handlers[op](host, steps, context),
     watch: (onChange) => watchHost(host, onChange),
     exec: (request) => execInvocation(host, request),
+    usage: (request, signal) => projectUsage(host, request, signal),
+    processes: (request, signal) => projectProcesses(host, request, signal),
   }
 }
 

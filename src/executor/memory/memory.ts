@@ -83,6 +83,9 @@ export function memoryExecutor(options: MemoryOptions = {}): MemoryExecutor {
       listeners.add(onChange)
       return { [Symbol.dispose]: () => void listeners.delete(onChange) }
     },
+    // Nothing runs, so that nothing is used.
+    usage: async () => [],
+    processes: async () => [],
     exec: async ({ container }) => {
       throw new PakError('host', `exec, \`${container}\`: a host in memory has no processes`)
     },

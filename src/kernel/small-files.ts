@@ -1,0 +1,48 @@
+import * as fs from 'node:fs'
+import { open } from 'node:fs/promises'
+
+const MOST_BYTES = 64 * 1024
+const buffer = Buffer.allocUnsafeSlow(MOST_BYTES)
+/**
+ * What the kernel says of a cgroup or process that went between open and read, and of a counter that it
+ * has a file for and no data: pressure where PSI is switched off.
+ */
+const ABSENT = new Set(['ENOENT', 'ENODEV', 'ESRCH', 'ENOTDIR', 'EOPNOTSUPP'])
+
+/** See `Kernel.readNow`. */
+export function readNow(path: string): string | null {
+  try {
+    const fd = fs.openSync(path, 'r')
+    try {
+      let size = 0
+      // A seq_file hands out a page at a time.
+      for (let read = -1; read !== 0 && size < MOST_BYTES; size += read)
+        read = fs.readSync(fd, buffer, size, MOST_BYTES - size, null)
+      return buffer.toString('utf8', 0, size)
+    } finally {
+      fs.closeSync(fd)
+    }
+  } catch (error) {
+    if (isAbsent(error)) return null
+    throw error
+  }
+}
+
+/** See `Kernel.readHead`. */
+export async function readHead(path: string, mostBytes: number): Promise<string | null> {
+  try {
+    const file = await open(path)
+    try {
+      const { buffer: own, bytesRead } = await file.read(Buffer.alloc(mostBytes), 0, mostBytes, 0)
+      return own.toString('utf8', 0, bytesRead)
+    } finally {
+      await file.close()
+    }
+  } catch (error) {
+    if (isAbsent(error)) return null
+    throw error
+  }
+}
+
+const isAbsent = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && ABSENT.has(String(error.code))

@@ -6,10 +6,10 @@ export const STATS: CommandSpec = {
   words: '[services...]',
   completes: 'services',
   examples: [
-    'pak stats                              a table that moves, until ^C',
-    'pak stats --no-stream web              once',
-    'pak stats --total                      with the sums of services and of the project',
-    'pak stats --no-stream --format json    everything that is counted',
+    'pak stats                    a table that moves, until ^C',
+    'pak stats --no-stream web    once',
+    'pak stats --total            with the sums of services and of the project',
+    'pak stats --format json      once, everything that is counted',
   ],
   options: [
     { flags: '-a, --all', summary: 'containers that do not run, too' },

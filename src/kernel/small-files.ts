@@ -2,6 +2,7 @@ import * as fs from 'node:fs'
 import { open } from 'node:fs/promises'
 
 const MOST_BYTES = 64 * 1024
+const PAGE_BYTES = 4096
 const buffer = Buffer.allocUnsafeSlow(MOST_BYTES)
 /**
  * What the kernel says of a cgroup or process that went between open and read, and of a counter that it
@@ -14,10 +15,10 @@ export function readNow(path: string): string | null {
   try {
     const fd = fs.openSync(path, 'r')
     try {
-      let size = 0
-      // A seq_file hands out a page at a time.
-      for (let read = -1; read !== 0 && size < MOST_BYTES; size += read)
-        read = fs.readSync(fd, buffer, size, MOST_BYTES - size, null)
+      let size = fs.readSync(fd, buffer, 0, MOST_BYTES, null)
+      // A list of things comes a page at a time; what leaves that much room was all there is.
+      for (let more = size; more > PAGE_BYTES / 2 && size < MOST_BYTES; size += more)
+        more = fs.readSync(fd, buffer, size, MOST_BYTES - size, null)
       return buffer.toString('utf8', 0, size)
     } finally {
       fs.closeSync(fd)

@@ -240,6 +240,17 @@ test('a client that goes away ends its up, unless that is detached', async () =>
   assert.is((error as PakError).code, 'cancelled')
 })
 
+test('a measurement has a length, and that has a bound', async () => {
+  await using at = await served()
+  assert.equal(await at.agent.stats({ project: 'shop', sampleMs: 10 }), [])
+  assert.equal(await at.agent.top({ project: null, sampleMs: 0 }), [])
+  for (const sampleMs of [-1, 60_001, Number.NaN, 1e21])
+    assert.is(
+      await at.agent.stats({ project: 'shop', sampleMs }).catch((error: PakError) => error.code),
+      'usage',
+    )
+})
+
 test('asking for what is not there is an error of its own', async () => {
   await using at = await served({
     volumes: {

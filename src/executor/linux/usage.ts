@@ -1,4 +1,5 @@
 import { setImmediate as breathe, setTimeout as sleep } from 'node:timers/promises'
+import type { NetworkMode } from '../../model/desired.ts'
 import type { StateWord } from '../../model/status.ts'
 import type { Usage, UsageRow } from '../../model/usage.ts'
 import { parseTraffic, type Traffic } from '../../network/traffic.ts'
@@ -64,21 +65,22 @@ interface Observed {
 }
 
 function containerRow(host: LinuxHost, project: string, { record, before }: Observed): UsageRow {
-  const { kernel } = host
-  const { id, name: container, service, run, spec } = record
-  const stat = run === null ? null : readStat(kernel, run.pid)
-  const lives = run !== null && stat?.startTicks === run.startTicks && stat.state !== 'Z'
+  const { id, name: container, service, run } = record
   const identity = { scope: 'container', project, service, container, id } as const
-  const used = lives ? host.cgroups.usage(host.layout.cgroup(project, container)) : null
-  if (!lives || used === null) return { ...identity, state: endedState(record), ...NOTHING }
-  const ownNetwork = spec.networkMode.kind !== 'host' && spec.networkMode.kind !== 'service'
-  const usage = usageOf(used, {
-    cpuPercent: percentSince(used, before),
-    traffic: ownNetwork ? trafficOf(host, run) : null,
-  })
+  const used = run === null ? null : host.cgroups.usage(host.layout.cgroup(project, container))
+  const traffic = run === null ? null : trafficOf(host, record.spec.networkMode, run.pid)
+  // Looked at last: all that was read of this pid was the container's, and no stranger's who got it since.
+  if (run === null || used === null || !isThere(host, run))
+    return { ...identity, state: endedState(record), ...NOTHING }
+  const usage = usageOf(used, { cpuPercent: percentSince(used, before), traffic })
   // Without the memory controller there is still what its first process has.
-  const memoryBytes = used.workingSetBytes || (readStatus(kernel, run.pid)?.residentBytes ?? 0)
+  const memoryBytes = used.workingSetBytes || (readStatus(host.kernel, run.pid)?.residentBytes ?? 0)
   return { ...identity, state: used.frozen ? 'paused' : 'running', ...usage, memoryBytes }
+}
+
+function isThere({ kernel }: LinuxHost, { pid, startTicks }: Run): boolean {
+  const stat = readStat(kernel, pid)
+  return stat?.startTicks === startTicks && stat.state !== 'Z'
 }
 
 function endedState({ run, exit }: ContainerRecord): StateWord {
@@ -86,12 +88,11 @@ function endedState({ run, exit }: ContainerRecord): StateWord {
   return exit !== null && exit.restartAt !== null ? 'restarting' : 'stopped'
 }
 
-function trafficOf({ kernel }: LinuxHost, { pid, startTicks }: Run): Traffic | null {
+function trafficOf({ kernel }: LinuxHost, { kind }: NetworkMode, pid: number): Traffic | null {
+  if (kind === 'none') return { rxBytes: 0, txBytes: 0 }
+  if (kind !== 'bridge') return null
   const text = kernel.readNow(`/proc/${pid}/net/dev`)
-  // The pid may have become another's between the two looks: then the counters are a stranger's.
-  return text !== null && readStat(kernel, pid)?.startTicks === startTicks
-    ? parseTraffic(text)
-    : null
+  return text === null ? null : parseTraffic(text)
 }
 
 /** Of a container that has just begun nothing is measured yet. */

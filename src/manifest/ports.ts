@@ -32,7 +32,7 @@ export function normalizePorts(context: Context, field: Field | null): readonly 
 const portKey = (port: PublishedPort) =>
   `${port.hostIp}:${port.published}:${port.target}/${port.protocol}`
 
-/** `[HOST_IP:]PUBLISHED:TARGET[/tcp]`, where both ports may be ranges of one length. */
+/** `[HOST_IP:]PUBLISHED:TARGET[/PROTOCOL]`, where both ports may be ranges of one length. */
 export function parsePort(text: string): readonly PublishedPort[] {
   const [ports = '', protocol = 'tcp', ...more] = text.split('/')
   if (more.length > 0) throw new Refusal(`expected a port such as \`8080:80\`, got ${shown(text)}`)
@@ -65,10 +65,9 @@ interface Written {
 }
 
 function expand({ target, published, hostIp, protocol }: Written): readonly PublishedPort[] {
-  if (['udp', 'sctp'].includes(protocol))
-    throw new Refusal(`publishing ${protocol} is not supported yet`)
-  if (protocol !== 'tcp')
-    throw new Refusal(`unknown protocol ${shown(protocol)}`, 'only `tcp` is supported yet')
+  if (protocol === 'sctp') throw new Refusal('publishing sctp is not supported yet')
+  if (protocol !== 'tcp' && protocol !== 'udp')
+    throw new Refusal(`unknown protocol ${shown(protocol)}`, 'one of `tcp` and `udp`')
   if (isIP(hostIp) === 6) throw new Refusal('publishing on IPv6 is not supported yet')
   if (!isIPv4(hostIp))
     throw new Refusal(`expected an IPv4 address of the host, got ${shown(hostIp)}`)
@@ -81,7 +80,7 @@ function expand({ target, published, hostIp, protocol }: Written): readonly Publ
     hostIp,
     published: outside.first + n,
     target: inside.first + n,
-    protocol: 'tcp' as const,
+    protocol,
   }))
 }
 

@@ -133,12 +133,14 @@ export interface Attachment {
   readonly ipv4: string | null
 }
 
+export type PortProtocol = 'tcp' | 'udp'
+
 export interface PublishedPort {
   /** An IPv4 address, `0.0.0.0` for all. */
   readonly hostIp: string
   readonly published: number
   readonly target: number
-  readonly protocol: 'tcp'
+  readonly protocol: PortProtocol
 }
 
 export interface RestartPolicy {

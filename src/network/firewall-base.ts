@@ -18,10 +18,10 @@ export const SETS = {
 } as const
 
 export const MAPS = {
-  /** host address . port : container address . port */
-  published: 'type ipv4_addr . inet_service : ipv4_addr . inet_service',
+  /** host address . protocol . port : container address . port */
+  published: 'type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service',
   /** The same on every address of this host. */
-  published_any: 'type inet_service : ipv4_addr . inet_service',
+  published_any: 'type inet_proto . inet_service : ipv4_addr . inet_service',
 } as const
 
 export type SetName = keyof typeof SETS | keyof typeof MAPS
@@ -97,8 +97,14 @@ const GUARD: readonly Rule[] = [
 ]
 
 const PUBLISH: readonly Rule[] = [
-  { match: 'dnat ip to ip daddr . tcp dport map @published', comment: 'one host address' },
-  { match: 'dnat ip to tcp dport map @published_any', comment: 'every host address' },
+  {
+    match: 'dnat ip to ip daddr . meta l4proto . th dport map @published',
+    comment: 'one host address, by protocol',
+  },
+  {
+    match: 'dnat ip to meta l4proto . th dport map @published_any',
+    comment: 'every host address, by protocol',
+  },
 ]
 
 const TO_PUBLISHED: readonly Rule[] = [

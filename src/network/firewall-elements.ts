@@ -1,4 +1,5 @@
 import { PakError } from '../errors.ts'
+import type { PortProtocol } from '../model/desired.ts'
 import type { SetName } from './firewall-base.ts'
 import { formatAddress, formatCidr, parseAddress, parseCidr } from './ipv4.ts'
 
@@ -21,7 +22,7 @@ export interface Publication {
   readonly hostIp: string
   readonly published: number
   readonly target: number
-  readonly protocol: 'tcp'
+  readonly protocol: PortProtocol
 }
 
 /** One element of one of the table's sets or maps, in nft's own notation. */
@@ -59,11 +60,11 @@ export function networkElements(project: string, network: FirewallNetwork): Fire
 export function publicationElement(project: string, port: Publication): FirewallElement {
   const hostIp = formatAddress(parseAddress(port.hostIp))
   const address = formatAddress(parseAddress(port.address))
-  const published = portWord(port.published)
+  const place = `${port.protocol} . ${portWord(port.published)}`
   const everywhere = hostIp === ANY_ADDRESS
   return {
     set: everywhere ? 'published_any' : 'published',
-    key: everywhere ? published : `${hostIp} . ${published}`,
+    key: everywhere ? place : `${hostIp} . ${place}`,
     value: `${address} . ${portWord(port.target)}`,
     comment: projectWord(project),
   }
@@ -73,10 +74,10 @@ export function publicationElement(project: string, port: Publication): Firewall
 export function publicationOf(element: FirewallElement): Omit<Publication, 'container'> | null {
   if (element.set !== 'published' && element.set !== 'published_any') return null
   const [address = '', target = ''] = (element.value ?? '').split(' . ')
-  const [first = '', second] = element.key.split(' . ')
-  const hostIp = second === undefined ? ANY_ADDRESS : first
-  const published = Number(second ?? first)
-  return { address, hostIp, published, target: Number(target), protocol: 'tcp' }
+  const [port = '', protocol, hostIp = ANY_ADDRESS] = element.key.split(' . ').reverse()
+  // Somebody put another one there by hand: nothing of ours looks like that.
+  if (protocol !== 'tcp' && protocol !== 'udp') return null
+  return { address, hostIp, published: Number(port), target: Number(target), protocol }
 }
 
 /** The project; empty for an element that nobody owns. */

@@ -1,6 +1,7 @@
 import { PakError } from '../errors.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { nftApply } from '../kernel/nft.ts'
+import { type HostPort, portText } from '../model/port.ts'
 import { baseChains, type Chain, MAPS, SETS } from './firewall-base.ts'
 import {
   ANY_ADDRESS,
@@ -105,11 +106,7 @@ export function firewallRemoval(request: {
 }
 
 /** The project that publishes this host port, or one that covers it; `null`: none but `except`. */
-export function publisherOf(
-  facts: FirewallFacts,
-  port: { readonly hostIp: string; readonly published: number },
-  except: string,
-): string | null {
+export function publisherOf(facts: FirewallFacts, port: HostPort, except: string): string | null {
   const holder = facts.elements.find((element) => {
     const other = publicationOf(element)
     return ownerOf(element) !== except && other !== null && collide(other, port)
@@ -117,13 +114,9 @@ export function publisherOf(
   return holder === undefined ? null : ownerOf(holder)
 }
 
-interface HostPort {
-  readonly hostIp: string
-  readonly published: number
-}
-
 const collide = (a: HostPort, b: HostPort): boolean =>
   a.published === b.published &&
+  a.protocol === b.protocol &&
   (a.hostIp === b.hostIp || a.hostIp === ANY_ADDRESS || b.hostIp === ANY_ADDRESS)
 
 function refuseTaken(wanted: readonly FirewallElement[], others: readonly FirewallElement[]): void {
@@ -138,7 +131,7 @@ function refuseTaken(wanted: readonly FirewallElement[], others: readonly Firewa
     if (mine !== null && owner)
       throw new PakError(
         'port_taken',
-        `publish \`${mine.hostIp}:${mine.published}\`: taken by project \`${owner}\``,
+        `publish \`${portText(mine)}\`: taken by project \`${owner}\``,
       )
     const holder = places.get(placeOf(element))
     if (holder !== undefined)

@@ -1,4 +1,5 @@
 import type { Kernel } from '../kernel/kernel.ts'
+import type { PortProtocol } from '../model/desired.ts'
 import { formatAddress } from './ipv4.ts'
 
 export interface PortHolder {
@@ -7,20 +8,26 @@ export interface PortHolder {
   readonly command: string | null
 }
 
+interface Wanted {
+  readonly protocol: PortProtocol
+  readonly hostIp: string
+  readonly port: number
+}
+
 /**
- * Who listens on a TCP port of this host now, on the same address or on one that covers it; `null`:
- * nobody. Reads /proc/net/tcp and tcp6 (proc_net_tcp), and looks for the socket among the processes'
- * descriptors only when there is one.
+ * Who listens on a port of this host now, on the same address or on one that covers it; `null`: nobody.
+ * Reads /proc/net/tcp and tcp6, or udp and udp6 (proc_net_tcp), and looks for the socket among the
+ * processes' descriptors only when there is one.
  */
 export async function portHolder(
   kernel: Kernel,
-  { hostIp, port }: { readonly hostIp: string; readonly port: number },
+  { protocol, hostIp, port }: Wanted,
 ): Promise<PortHolder | null> {
   const tables = await Promise.all(
-    ['/proc/net/tcp', '/proc/net/tcp6'].map((path) => kernel.readText(path)),
+    [`/proc/net/${protocol}`, `/proc/net/${protocol}6`].map((path) => kernel.readText(path)),
   )
   const holder = tables
-    .flatMap((text) => parseListeners(text ?? ''))
+    .flatMap((text) => parseListeners(text ?? '', protocol))
     .find((listener) => listener.port === port && covers(listener.address, hostIp))
   return holder === undefined ? null : ownerOfSocket(kernel, holder.inode)
 }
@@ -32,12 +39,15 @@ export interface Listener {
   readonly inode: number
 }
 
-/** Listening sockets (state 0A) of a /proc/net/tcp or tcp6 text. */
-export function parseListeners(text: string): Listener[] {
+/** TCP_LISTEN; a UDP socket that takes from anybody is TCP_CLOSE (include/net/tcp_states.h). */
+const LISTENING = { tcp: '0A', udp: '07' } as const
+
+/** Listening sockets of a text of /proc/net/tcp, tcp6, udp or udp6. */
+export function parseListeners(text: string, protocol: PortProtocol): Listener[] {
   return text.split('\n').flatMap((line) => {
     const [, local = '', , state, , , , , , inode] = line.trim().split(/\s+/)
     const [address = '', port = ''] = local.split(':')
-    if (state !== '0A' || !/^([0-9A-F]{8}|[0-9A-F]{32})$/.test(address)) return []
+    if (state !== LISTENING[protocol] || !/^([0-9A-F]{8}|[0-9A-F]{32})$/.test(address)) return []
     return [{ address: hexAddress(address), port: Number.parseInt(port, 16), inode: Number(inode) }]
   })
 }

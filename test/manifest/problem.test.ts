@@ -70,7 +70,7 @@ test('what belongs to later work says so', async () => {
     ['deploy: { update_config: {} }', '`update_config` is not supported yet'],
     ['deploy: { resources: { reservations: {} } }', 'reservations are not supported yet'],
     ['logging: {}', '`logging` is not supported yet'],
-    ['ports: ["53:53/udp"]', 'publishing udp is not supported yet'],
+    ['ports: ["53:53/sctp"]', 'publishing sctp is not supported yet'],
     ['ports: ["[::1]:80:80"]', 'publishing on IPv6 is not supported yet'],
     ['ports: [80]', 'a port chosen by pak is not supported yet; say which: `80:80`'],
     ['volumes: ["./a:/a:z"]', 'mount option `z` is not supported yet'],

@@ -33,7 +33,14 @@ const REQUEST = {
     { hostIp: '127.0.0.1', published: 8081, address: '10.210.1.2', target: 80 },
     { hostIp: '203.0.113.1', published: 8082, address: '10.210.1.2', target: 80 },
     { hostIp: '0.0.0.0', published: 8083, address: '10.210.3.2', target: 80 },
-  ].map((port) => ({ ...port, container: 'web', protocol: 'tcp' as const })),
+    {
+      hostIp: '0.0.0.0',
+      published: 8080,
+      address: '10.210.1.3',
+      target: 53,
+      protocol: 'udp' as const,
+    },
+  ].map((port) => ({ protocol: 'tcp' as const, ...port, container: 'web' })),
 }
 
 interface Lab extends AsyncDisposable {
@@ -153,6 +160,18 @@ testUnless(test, lacking, 'packets to 127/8 from a neighbour are dropped', async
   assert.is(await host.ask('127.0.0.1', 7000), 'secret 127.0.0.1')
 })
 
+testUnless(test, lacking, 'a udp port beside the tcp port of the same number', async () => {
+  await using here = await lab()
+  const { host, outside, peer, back } = here
+  await peer.serveUdp('names', 53)
+  assert.is(await outside.askUdp('203.0.113.1', 8080), 'names 203.0.113.2')
+  assert.is(await host.askUdp('127.0.0.1', 8080), 'names 10.210.1.1')
+  assert.is(await back.askUdp('203.0.113.1', 8080), 'names 10.210.1.1')
+  assert.is(await peer.askUdp('203.0.113.1', 8080), 'names 10.210.1.1')
+  assert.match(await outside.ask('203.0.113.1', 8080), 'c0')
+  assert.is(await outside.askUdp('203.0.113.1', 8082), '')
+})
+
 testUnless(
   test,
   lacking,
@@ -184,16 +203,16 @@ testUnless(
     await applyFirewall(host.kernel, REQUEST)
     const whole = await look()
     assert.equal(whole.networks, ['n1', 'n2', 'n3'])
-    assert.is(whole.published.length, 4)
+    assert.is(whole.published.length, 5)
     const blog = { ...REQUEST, project: 'blog', networks: [network(9)], published: [] }
     await applyFirewall(host.kernel, blog)
     for (const damage of [
       'flush ruleset',
-      'delete element inet pak_t published_any { 8080 }',
+      'delete element inet pak_t published_any { tcp . 8080 }',
       'flush set inet pak_t internal',
       'flush chain inet pak_t forward',
       'delete chain inet pak_t guard',
-      'add element inet pak_t published_any { 1 : 10.210.1.2 . 80 }',
+      'add element inet pak_t published_any { tcp . 1 : 10.210.1.2 . 80 }',
     ]) {
       await host.run('nft', damage)
       if (!damage.startsWith('add')) assert.not.equal(await look(), whole, damage)
@@ -241,7 +260,8 @@ testUnless(test, lacking, 'the holder of a port is named', async () => {
   await host.serve('all', 7001)
   await host.serve('six', 7002, '::')
   await host.serve('one', 7003, '127.0.0.1')
-  const holder = (hostIp: string, port: number) => portHolder(host.kernel, { hostIp, port })
+  const holder = (hostIp: string, port: number) =>
+    portHolder(host.kernel, { protocol: 'tcp', hostIp, port })
   for (const [hostIp, port] of [
     ['0.0.0.0', 7001],
     ['192.0.2.9', 7001],
@@ -255,6 +275,10 @@ testUnless(test, lacking, 'the holder of a port is named', async () => {
   }
   assert.is(await holder('192.0.2.9', 7003), null)
   assert.is(await holder('0.0.0.0', 7004), null)
+  await host.serveUdp('udp', 7004)
+  assert.is(await holder('0.0.0.0', 7004), null)
+  const udp = await portHolder(host.kernel, { protocol: 'udp', hostIp: '127.0.0.1', port: 7004 })
+  assert.is(udp?.command, 'node')
 })
 
 test.run()

@@ -52,7 +52,7 @@ test('the first project makes the base in the same transaction', () => {
   const text = firewallTransaction({ ...REQUEST, previous: NONE })
   assert.match(text, /^add table inet pak\ndelete table inet pak\ntable inet pak \{\n/)
   assert.match(text, 'redirect to :5300 comment "names: port 5300"')
-  assert.match(text, '  8080 comment "shop" : 10.77.1.2 . 80,')
+  assert.match(text, '  tcp . 8080 comment "shop" : 10.77.1.2 . 80,')
   assert.match(text, '  10.77.1.0/24 comment "shop/back",')
 })
 
@@ -66,10 +66,10 @@ test('a change is the elements that differ, and nothing else', () => {
     firewallTransaction({ ...REQUEST, published, previous: holding(REQUEST) }),
     [
       'delete element inet pak published_any {',
-      '  8080,',
+      '  tcp . 8080,',
       '}',
       'add element inet pak published_any {',
-      '  8080 comment "shop" : 10.77.1.2 . 81,',
+      '  tcp . 8080 comment "shop" : 10.77.1.2 . 81,',
       '}',
       '',
     ].join('\n'),
@@ -85,8 +85,8 @@ test('rules that are not whole are made anew with every project in them', () => 
   }
   const text = firewallTransaction({ ...REQUEST, previous: { ...holding(other), dnsPort: null } })
   assert.match(text, 'delete table inet pak\n')
-  assert.match(text, '  9090 comment "blog" : 10.77.1.2 . 80,')
-  assert.match(text, '  8080 comment "shop" : 10.77.1.2 . 80,')
+  assert.match(text, '  tcp . 9090 comment "blog" : 10.77.1.2 . 80,')
+  assert.match(text, '  tcp . 8080 comment "shop" : 10.77.1.2 . 80,')
 })
 
 test('an element that nobody owns goes with the next transaction', () => {
@@ -116,8 +116,9 @@ test('another project has the port, on the same or on a covering address', () =>
     assert.throws(attempt(theirs, mine), /publish `.*:8080`: taken by project `blog`/)
   attempt('127.0.0.1', '192.0.2.2')()
   const facts = holding({ ...blog, published: [PORT] })
-  assert.is(publisherOf(facts, { hostIp: '127.0.0.1', published: 8080 }, 'shop'), 'blog')
-  assert.is(publisherOf(facts, { hostIp: '127.0.0.1', published: 8080 }, 'blog'), null)
+  assert.is(publisherOf(facts, { ...PORT, hostIp: '127.0.0.1' }, 'shop'), 'blog')
+  assert.is(publisherOf(facts, { ...PORT, protocol: 'udp' }, 'shop'), null)
+  assert.is(publisherOf(facts, { ...PORT, hostIp: '127.0.0.1' }, 'blog'), null)
 })
 
 test('the table goes with its last project', () => {
@@ -127,7 +128,7 @@ test('the table goes with its last project', () => {
   const blog = { ...REQUEST, project: 'blog', networks: [], published: [{ ...PORT, published: 1 }] }
   const text = firewallRemoval({ ...target, previous: holding(REQUEST, blog) })
   assert.not.match(text, 'delete table')
-  assert.match(text, 'delete element inet pak published_any {\n  8080,\n}')
+  assert.match(text, 'delete element inet pak published_any {\n  tcp . 8080,\n}')
   assert.is(firewallRemoval({ ...target, project: 'none', previous: holding(REQUEST, blog) }), '')
 })
 

@@ -14,6 +14,9 @@ export interface Machine extends AsyncDisposable {
   serve(name: string, port: number, address?: string): Promise<void>
   /** What such a server answers; empty when it cannot be reached. */
   ask(address: string, port: number): Promise<string>
+  /** The same by UDP, on every address of the machine. */
+  serveUdp(name: string, port: number): Promise<void>
+  askUdp(address: string, port: number): Promise<string>
   /** Start a program inside; it ends with the machine. */
   start(file: string, ...args: readonly string[]): ChildProcess
   /** Host state as pak sees it, with everything about the network inside this namespace. */
@@ -51,6 +54,12 @@ export async function machine(): Promise<Machine> {
       const child = start(process.execPath, '-e', SERVE, name, `${port}`, address)
       await new Promise((resolve) => child.stdout?.once('data', resolve))
     },
+    askUdp: (address, port) =>
+      run(process.execPath, '-e', ASK_UDP, address, `${port}`, `${700 * slowness}`),
+    async serveUdp(name, port) {
+      const child = start(process.execPath, '-e', SERVE_UDP, name, `${port}`)
+      await new Promise((resolve) => child.stdout?.once('data', resolve))
+    },
     async [Symbol.asyncDispose]() {
       await Promise.all(children.map(ended))
     },
@@ -75,6 +84,18 @@ const [address, port, ms] = process.argv.slice(1)
 const s = require('net').connect(Number(port), address)
 setTimeout(() => process.exit(), Number(ms))
 s.on('data', (d) => process.stdout.write(d)).on('error', () => process.exit()).on('close', () => process.exit())`
+
+const SERVE_UDP = `
+const [name, port] = process.argv.slice(1)
+const s = require('dgram').createSocket('udp4').bind(Number(port), () => console.log('ready'))
+s.on('message', (_, from) => s.send(name + ' ' + from.address, from.port, from.address))`
+
+const ASK_UDP = `
+const [address, port, ms] = process.argv.slice(1)
+const s = require('dgram').createSocket('udp4')
+setTimeout(() => process.exit(), Number(ms))
+s.on('message', (d) => { process.stdout.write(d); process.exit() }).on('error', () => process.exit())
+s.send('?', Number(port), address)`
 
 /** This machine's kernel, but what is per network namespace happens in another one. */
 function kernelWithin(enter: (file: string, args: readonly string[]) => string[]): Kernel {

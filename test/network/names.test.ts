@@ -72,7 +72,7 @@ test('name servers of a resolv.conf', () => {
   assert.equal(serversOf(text), ['1.2.3.4', 'fe80::1%eth0'])
 })
 
-test('listening sockets of /proc/net/tcp and tcp6', () => {
+test('listening sockets of /proc/net/tcp, udp and their IPv6 kin', () => {
   const row = (local: string, state: string, inode: number) =>
     `   0: ${local} 00000000:0000 ${state} 00000000:00000000 00:00000000 00000000     0        0 ${inode} 1 0 100 0 0 10 0`
   const text = [
@@ -84,7 +84,11 @@ test('listening sockets of /proc/net/tcp and tcp6', () => {
     row('0000000000000000FFFF00000100007F:0016', '0A', 5),
     row('B80D0120000000000000000001000000:0017', '0A', 6),
   ].join('\n')
-  assert.equal(parseListeners(text), [
+  assert.equal(parseListeners(row('00000000:0035', '07', 9), 'udp'), [
+    { address: '0.0.0.0', port: 53, inode: 9 },
+  ])
+  assert.equal(parseListeners(text, 'udp'), [])
+  assert.equal(parseListeners(text, 'tcp'), [
     { address: '127.0.0.1', port: 8080, inode: 1 },
     { address: '0.0.0.0', port: 80, inode: 2 },
     { address: '0.0.0.0', port: 443, inode: 4 },

@@ -1,4 +1,6 @@
 // not in the emulated machine: nothing of it depends on the version of cgroups, and it starts Node dozens of times
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
 import { open, readdir } from 'node:fs/promises'
 import { networkInterfaces } from 'node:os'
 import { test } from 'uvu'
@@ -7,6 +9,9 @@ import { eventually } from '../support/eventually.ts'
 import type { PakSandbox } from '../support/pak.ts'
 import { testUnless } from '../support/skip.ts'
 import { containers, freePort, lacking, pids, SERVES, SLEEPS, stage } from './stage.ts'
+
+const ECHO = `const s = require('dgram').createSocket('udp4').bind(7)
+s.on('message', (text, from) => s.send(text, from.port, from.address))`
 
 const MANIFEST = (port: number, local: number, color = 'red') => `name: paktn
 containers:
@@ -22,6 +27,12 @@ containers:
   c:
     ${SERVES}
     networks: [back]
+  echo:
+    rootfs: /
+    stop_signal: SIGKILL
+    command: ${JSON.stringify([process.execPath, '-e', ECHO])}
+    networks: [front]
+    ports: ["${port}:7/udp"]
 networks:
   front:
   back: { internal: true }
@@ -64,6 +75,7 @@ testUnless(
     await pak.write('pak.yaml', MANIFEST(port, local))
     await pak.ok(['up', '-d'])
     await eventually('the page', () => page('127.0.0.1', port))
+    await eventually('the echo', async () => (await datagram('127.0.0.1', port)) === 'echo')
     assert.match(await page('127.0.0.1', local), 'paktn-b-1')
     const host = hostAddress()
     if (host === null) return
@@ -124,6 +136,20 @@ async function fetched(pak: PakSandbox, service: string, name: string): Promise<
 async function page(address: string, port: number): Promise<string> {
   const response = await fetch(`http://${address}:${port}/`, { signal: AbortSignal.timeout(2_000) })
   return response.text()
+}
+
+/** What a UDP port answers to `echo`; empty when nothing comes within half a second. */
+async function datagram(address: string, port: number): Promise<string> {
+  const socket = createSocket('udp4')
+  try {
+    socket.send('echo', port, address)
+    const [answer] = await once(socket, 'message', { signal: AbortSignal.timeout(500) })
+    return String(answer)
+  } catch {
+    return ''
+  } finally {
+    socket.close()
+  }
 }
 
 /** An address of this machine that is neither loopback nor a bridge of pak's. */

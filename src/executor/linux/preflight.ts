@@ -1,5 +1,6 @@
 import { PakError } from '../../errors.ts'
 import type { Step, StepOf } from '../../model/plan.ts'
+import { type HostPort, portText } from '../../model/port.ts'
 import { hostRoutes, overlaps } from '../../network/ipam.ts'
 import { type PortHolder, portHolder } from '../../network/ports.ts'
 import { findInit } from '../../runtime/init.ts'
@@ -92,24 +93,23 @@ async function takenPorts(
   { steps, observed }: PreflightRequest,
 ): Promise<readonly PakError[]> {
   const wanted = steps.flatMap((step) => (step.op === 'firewall.apply' ? step.args.published : []))
-  const held = new Set(
-    observed.firewall.published.map(({ hostIp, published }) => `${hostIp}:${published}`),
-  )
+  const held = new Set(observed.firewall.published.map(portText))
   const others = await otherPublications(host, observed.project)
   const problems = await Promise.all(
-    wanted.map(async ({ container, hostIp, published }) => {
-      const other = others.find((o) => o.published === published && meets(o.hostIp, hostIp))
+    wanted.map(async (port) => {
+      const { container, hostIp, published, protocol } = port
+      const other = others.find((o) => collide(o, port))
       const holder =
         other !== undefined
           ? `container ${other.container} of project ${other.project}`
-          : held.has(`${hostIp}:${published}`)
+          : held.has(portText(port))
             ? null
-            : describeHolder(await portHolder(host.kernel, { hostIp, port: published }))
+            : describeHolder(await portHolder(host.kernel, { protocol, hostIp, port: published }))
       return holder === null
         ? []
         : new PakError(
             'port_taken',
-            `publish port ${hostIp}:${published} of \`${container}\`: held by ${holder}`,
+            `publish port ${portText(port)} of \`${container}\`: held by ${holder}`,
             {
               hint: 'publish another port, or stop what holds this one',
             },
@@ -119,11 +119,12 @@ async function takenPorts(
   return problems.flat()
 }
 
-interface OtherPublication {
+const collide = (a: HostPort, b: HostPort): boolean =>
+  a.published === b.published && a.protocol === b.protocol && meets(a.hostIp, b.hostIp)
+
+interface OtherPublication extends HostPort {
   readonly project: string
   readonly container: string
-  readonly hostIp: string
-  readonly published: number
 }
 
 /** Published ports of all other projects under this state root, from their records. */
@@ -135,11 +136,12 @@ async function otherPublications(
   const projects = await Promise.all(names.map((name) => host.records.of(name)))
   return projects.flatMap(({ name, containers }) =>
     [...containers.values()].flatMap((record) =>
-      record.spec.ports.map(({ hostIp, published }) => ({
+      record.spec.ports.map(({ hostIp, published, protocol }) => ({
         project: name,
         container: record.name,
         hostIp,
         published,
+        protocol,
       })),
     ),
   )

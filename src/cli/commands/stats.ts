@@ -7,10 +7,11 @@ import { projectHere } from '../project.ts'
 import { peekAgent } from '../session.ts'
 
 const EVERY_MS = 1000
-/** Five periods of a CPU limit: a shorter look would see more or less of it than there is. */
-const SAMPLE_MS = 500
-/** Somebody waits for the first table. */
-const FIRST_SAMPLE_MS = 100
+/** The kernel adds up the time of what runs at its ticks, up to 10 ms apart: a point in a hundred of this. */
+const SAMPLE_MS = 1000
+/** Somebody waits, and so much precision is enough. */
+const TOP_SAMPLE_MS = 500
+const FIRST_SAMPLE_MS = 200
 
 /** `stats`: one table for a pipe, JSON and `--no-stream`; on a terminal one each second until ^C. */
 export async function* stats(invocation: Invocation): AsyncGenerator<readonly UsageRow[]> {
@@ -47,7 +48,7 @@ export async function top({
 }: Invocation): Promise<readonly ProcessRow[]> {
   const project = await projectHere(globals)
   const agent: AgentClient | null = await peekAgent(globals, interrupts.signal)
-  const rows = (await agent?.top({ project, sampleMs: SAMPLE_MS }, interrupts.signal)) ?? []
+  const rows = (await agent?.top({ project, sampleMs: TOP_SAMPLE_MS }, interrupts.signal)) ?? []
   const found = rows.filter(({ service }) => words.length === 0 || words.includes(service))
   if (words.some((word) => !rows.some(({ service }) => service === word)))
     known(words, (await agent?.containers(project)) ?? [], { verb: 'top', project })

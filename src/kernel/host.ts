@@ -6,7 +6,7 @@ import { Readable } from 'node:stream'
 import { PakError } from '../errors.ts'
 import type { FileFacts, Kernel, RunOptions, RunResult } from './kernel.ts'
 import { packageOf } from './packages.ts'
-import { readHead, readNow } from './small-files.ts'
+import { listNow, readHead, readNow } from './small-files.ts'
 
 const OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024
 const DEFAULT_TIMEOUT_MS = 30_000
@@ -23,6 +23,7 @@ export const hostKernel: Kernel = {
   readText: (path) => orNull(fs.readFile(path, 'utf8')),
   readNow,
   readHead,
+  listNow,
   readBelow,
   writeText: (path, text) => fs.writeFile(path, text),
   replaceFile,

@@ -13,13 +13,15 @@ export interface Kernel {
   /** UTF-8 text; `null` when there is no such file. Other errors reject. */
   readText(path: string): Promise<string | null>
   /**
-   * The same without waiting, at most 64 KiB, for counters in cgroups and `/proc` that the kernel computes:
+   * The same without waiting, at most 1 MiB, for counters in cgroups and `/proc` that the kernel computes:
    * a thousand of them are a few milliseconds, where promises would cost a hundred. Never a file that a
    * container can make slow. `null` also for what the kernel does not count.
    */
   readNow(path: string): string | null
   /** How a file of any length begins; `null` when there is none. */
   readHead(path: string, mostBytes: number): Promise<string | null>
+  /** `list` without waiting, for the same folders; not sorted. */
+  listNow(path: string): readonly string[]
   /**
    * Text of a plain file of at most `mostBytes` that is really below `folder`, whatever somebody swaps in
    * meanwhile: links, pipes and devices are never followed nor waited for. `null` for anything else.

@@ -1,14 +1,14 @@
 import * as fs from 'node:fs'
 import { open } from 'node:fs/promises'
 
-const MOST_BYTES = 64 * 1024
+const MOST_BYTES = 1024 * 1024
 const PAGE_BYTES = 4096
 const buffer = Buffer.allocUnsafeSlow(MOST_BYTES)
 /**
  * What the kernel says of a cgroup or process that went between open and read, and of a counter that it
  * has a file for and no data: pressure where PSI is switched off.
  */
-const ABSENT = new Set(['ENOENT', 'ENODEV', 'ESRCH', 'ENOTDIR', 'EOPNOTSUPP'])
+const ABSENT = new Set(['ENOENT', 'ENODEV', 'ESRCH', 'ENOTDIR', 'EINVAL', 'EOPNOTSUPP'])
 
 /** See `Kernel.readNow`. */
 export function readNow(path: string): string | null {
@@ -25,6 +25,16 @@ export function readNow(path: string): string | null {
     }
   } catch (error) {
     if (isAbsent(error)) return null
+    throw error
+  }
+}
+
+/** See `Kernel.listNow`. */
+export function listNow(path: string): readonly string[] {
+  try {
+    return fs.readdirSync(path)
+  } catch (error) {
+    if (isAbsent(error)) return []
     throw error
   }
 }

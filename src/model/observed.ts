@@ -6,7 +6,11 @@ import type { ContainerStatus } from './status.ts'
 export interface ObservedState {
   readonly project: string
   /** The project's record; `null` when pak knows nothing of it. */
-  readonly record: { readonly limits: Limits } | null
+  readonly record: {
+    readonly limits: Limits
+    /** What the kernel has otherwise for the project's own cgroup, a fact each. */
+    readonly drift: readonly string[]
+  } | null
   /** Sorted by name, as all lists here. */
   readonly containers: readonly ObservedContainer[]
   readonly networks: readonly ObservedNetwork[]
@@ -33,6 +37,16 @@ export interface ObservedContainer {
   readonly createdAt: string
   /** Network name -> IPv4 address; kept across recreates. */
   readonly addresses: Readonly<Record<string, string>>
+  /** What is not as pak made it though it runs; of one that does not run, nothing. */
+  readonly drift: readonly Drift[]
+}
+
+/** Something in the kernel that somebody else changed. */
+export interface Drift {
+  /** `mounts` cannot be put right from outside. */
+  readonly of: 'limits' | 'process' | 'network' | 'mounts'
+  /** For a reader: `memory.max was 134217728, should be 67108864`. */
+  readonly fact: string
 }
 
 export interface ObservedNetwork {
@@ -42,8 +56,8 @@ export interface ObservedNetwork {
   readonly gateway: string
   /** Name of the bridge on the host. */
   readonly bridge: string
-  /** Whether the bridge is there, up and has its gateway address. */
-  readonly present: boolean
+  /** What the bridge or its settings lack, for a reader; `null`: it is as it was made. */
+  readonly drift: string | null
 }
 
 export interface ObservedVolume {

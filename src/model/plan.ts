@@ -50,6 +50,8 @@ export interface StepArgs {
     /** Top-level keys of ContainerSpec that differ, or `dependsOn`; sorted. */
     readonly fields: readonly string[]
   }
+  /** Put right what somebody changed behind a running container: limits, cgroup, interfaces. Same processes. */
+  'container.repair': { readonly container: string }
   'container.kill': { readonly container: string; readonly signal: string }
   /** Freeze all of its processes where they are; they keep their memory and get no time. */
   'container.pause': { readonly container: string }

@@ -84,9 +84,10 @@ const hairpin = (host: string): string => `link set dev ${host} type bridge_slav
 export const attachBatch = (
   links: readonly { readonly host: string; readonly bridge: string }[],
 ): string[] =>
-  links.map(
-    ({ host, bridge }) => `link set dev ${interfaceName(host)} master ${interfaceName(bridge)} up`,
-  )
+  links.flatMap(({ host, bridge }) => [
+    `link set dev ${interfaceName(host)} master ${interfaceName(bridge)} up`,
+    hairpin(host),
+  ])
 
 /** Lines for `ip -batch` inside a container's namespace. */
 export function addressBatch(interfaces: readonly Interface[]): string[] {

@@ -70,6 +70,14 @@ function beginnings(unit: Unit, at: Context): readonly Step[] {
     const after = [id('project.update', project)]
     steps.push(step('container.update', args, { on, because: tasks.update, after }))
   }
+  if (tasks.repair !== undefined) {
+    const after = [
+      id('project.update', project),
+      containerId('update', unit),
+      ...ground(wanted, at.draft),
+    ]
+    steps.push(step('container.repair', { container }, { on, because: tasks.repair, after }))
+  }
   if (tasks.start !== undefined) {
     const own = (['stop', 'create', 'update'] as const).map((task) => containerId(task, unit))
     const shared = [id('project.update', project), id('firewall.apply', project)]

@@ -34,9 +34,8 @@ function declared(wanted: Network, observed: ObservedNetwork | null): NetworkWor
     const because: Reason = { kind: 'changed', fields }
     return { ...at, remove: because, create: because }
   }
-  if (observed.present) return { ...at, remove: null, create: null }
-  const fact = `bridge ${observed.bridge} is not as it was made`
-  return { ...at, remove: null, create: { kind: 'drift', fact } }
+  if (observed.drift === null) return { ...at, remove: null, create: null }
+  return { ...at, remove: null, create: { kind: 'drift', fact: observed.drift } }
 }
 
 /** An address range that the file leaves open is right whatever it is. */

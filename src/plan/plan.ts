@@ -47,8 +47,9 @@ function recordWork(desired: DesiredState, observed: ObservedState): RecordWork 
   const { limits } = desired
   if (observed.record === null) return { verb: 'create', because: MISSING, limits }
   const fields = compareLimits(observed.record.limits, limits)
-  if (fields.length === 0) return null
-  return { verb: 'update', because: { kind: 'changed', fields }, limits }
+  if (fields.length > 0) return { verb: 'update', because: { kind: 'changed', fields }, limits }
+  const fact = observed.record.drift.join('; ')
+  return fact === '' ? null : { verb: 'update', because: { kind: 'drift', fact }, limits }
 }
 
 /** Every replica that the file asks for, as far as this plan is about it. */

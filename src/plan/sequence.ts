@@ -146,6 +146,7 @@ const OP_ORDER: readonly Op[] = [
   'volume.create',
   'container.create',
   'container.update',
+  'container.repair',
   'firewall.apply',
   'service.wait',
   'container.start',

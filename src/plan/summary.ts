@@ -58,6 +58,7 @@ const VERBS: Readonly<Record<Op, Exclude<Outcome, 'recreate' | 'restart'>>> = {
   'container.stop': 'stop',
   'container.remove': 'remove',
   'container.update': 'update',
+  'container.repair': 'update',
   'container.kill': 'stop',
   'container.pause': 'update',
   'container.unpause': 'update',

@@ -4,7 +4,16 @@ import type { ObservedContainer, ObservedState } from '../model/observed.ts'
 import type { Reason } from '../model/plan.ts'
 
 /** What may happen to one container, each with its reason; the order among them is `sequence`'s. */
-export type Task = 'stop' | 'remove' | 'create' | 'update' | 'kill' | 'pause' | 'unpause' | 'start'
+export type Task =
+  | 'stop'
+  | 'remove'
+  | 'create'
+  | 'update'
+  | 'repair'
+  | 'kill'
+  | 'pause'
+  | 'unpause'
+  | 'start'
 export type Tasks = Readonly<Partial<Record<Task, Reason>>>
 
 /** One replica of one service: what is, what is wanted, and what has to be done about it. */

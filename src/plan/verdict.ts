@@ -27,7 +27,16 @@ export function judge(at: Case): Tasks {
   return {
     ...(fields.length > 0 ? { update: { kind: 'changed', fields } } : {}),
     ...(start === null ? {} : { start }),
+    ...repair(observed),
   }
+}
+
+/** A lost mount comes back with a new run only: nobody can mount into a container from outside and be safe. */
+function repair({ drift }: ObservedContainer): Tasks {
+  if (drift.length === 0) return {}
+  const because: Reason = { kind: 'drift', fact: drift.map(({ fact }) => fact).join('; ') }
+  const lost = drift.some((one) => one.of === 'mounts')
+  return lost ? { stop: because, start: because } : { repair: because }
 }
 
 /** A container out of the plan's scope: made anew only when a network under it is. */

@@ -24,31 +24,34 @@ export async function writeLimits(kernel: Kernel, target: LimitTarget): Promise<
   for (const { path, value } of await changes(kernel, target)) await write(kernel, path, value)
 }
 
-/** Which of these limits the kernel has otherwise, because somebody wrote into its files. Sorted, each once. */
+/** What the kernel has otherwise than these limits, because somebody wrote into its files: a fact for each file. */
 export async function driftedLimits(
   kernel: Kernel,
   target: LimitTarget,
-): Promise<readonly (keyof Limits)[]> {
-  return [...new Set((await changes(kernel, target)).map(({ key }) => key))].sort()
+): Promise<readonly string[]> {
+  const found = await changes(kernel, target)
+  return found.flatMap(({ file, now, value }) =>
+    now === null ? [] : `${file} was ${now.trim() || 'empty'}, should be ${value || 'empty'}`,
+  )
 }
 
-async function changes(
-  kernel: Kernel,
-  target: LimitTarget,
-): Promise<readonly (Setting & { readonly path: string })[]> {
+async function changes(kernel: Kernel, target: LimitTarget): Promise<readonly Change[]> {
   const { mounts } = target
   const settings = await limitSettings(kernel, target)
-  const found = await Promise.all(
-    settings.map(async (setting) => {
-      if (!mounts.controllers.has(setting.controller)) return []
-      const path = pathIn(mounts, setting.controller, target.path, setting.file)
-      const now = await kernel.readText(path)
-      const same =
-        now !== null && comparable(now, setting.key) === comparable(setting.value, setting.key)
-      return same ? [] : [{ ...setting, path }]
-    }),
-  )
-  return found.flat()
+  return settings.flatMap((setting) => {
+    if (!mounts.controllers.has(setting.controller)) return []
+    const path = pathIn(mounts, setting.controller, target.path, setting.file)
+    const now = kernel.readNow(path)
+    const same =
+      now !== null && comparable(now, setting.key) === comparable(setting.value, setting.key)
+    return same ? [] : [{ ...setting, path, now }]
+  })
+}
+
+interface Change extends Setting {
+  readonly path: string
+  /** `null`: there is no such file. */
+  readonly now: string | null
 }
 
 const PAGE_BYTES = 4096
@@ -57,9 +60,21 @@ const PAGE_BYTES = 4096
 function comparable(text: string, key: keyof Limits): string {
   const trimmed = text.trim()
   if (trimmed === 'max' || trimmed === '-1') return 'max'
+  if (key === 'cpuset') return [...members(trimmed)].sort((a, b) => a - b).join()
   if (key !== 'memoryBytes' && key !== 'swapBytes') return trimmed
   const bytes = Number(trimmed)
   return bytes >= V1_UNLIMITED ? 'max' : String(Math.floor(bytes / PAGE_BYTES) * PAGE_BYTES)
+}
+
+/** `0-2,4` in whatever way it is written; a list longer than any machine is cut. */
+function members(list: string): ReadonlySet<number> {
+  return new Set(
+    list.split(',').flatMap((part) => {
+      const [first = Number.NaN, last = first] = part.split('-').map(Number)
+      const length = part === '' || !(last >= first) ? 0 : Math.min(last - first + 1, 8192)
+      return Array.from({ length }, (_, index) => first + index)
+    }),
+  )
 }
 
 /** The limits that the kernel has for a cgroup now; `null` when it is gone. */

@@ -34,7 +34,7 @@ export async function parentCpus(
 ): Promise<string> {
   const file = mounts.version === 2 ? 'cpuset.cpus.effective' : 'cpuset.cpus'
   const parent = pathIn(mounts, 'cpuset', path, '..', file)
-  return ((await kernel.readText(parent)) ?? '').trim()
+  return (kernel.readNow(parent) ?? '').trim()
 }
 
 /** cgroup-v2.rst */
@@ -56,7 +56,7 @@ async function unifiedSettings(kernel: Kernel, target: LimitTarget): Promise<rea
 /** A list once set cannot be emptied while processes run (ENOSPC): then the parent's means no limit. */
 async function unifiedCpus(kernel: Kernel, target: LimitTarget): Promise<string> {
   if (target.limits.cpuset !== null) return target.limits.cpuset
-  const own = await kernel.readText(pathIn(target.mounts, 'cpuset', target.path, 'cpuset.cpus'))
+  const own = kernel.readNow(pathIn(target.mounts, 'cpuset', target.path, 'cpuset.cpus'))
   return (own ?? '').trim() === '' ? '' : parentCpus(kernel, target)
 }
 
@@ -84,7 +84,7 @@ async function v1Memory(
   if (!mounts.swapAccounting) return [memory]
   const total = memoryBytes === null || swapBytes === null ? null : memoryBytes + swapBytes
   const sum = setting('swapBytes', 'memory.memsw.limit_in_bytes', total ?? -1)
-  const now = await kernel.readText(pathIn(mounts, 'memory', path, sum.file))
+  const now = kernel.readNow(pathIn(mounts, 'memory', path, sum.file))
   const grows = (memoryBytes ?? Infinity) > Number(now ?? 0)
   return grows || total === null ? [sum, memory] : [memory, sum]
 }

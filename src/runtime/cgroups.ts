@@ -5,6 +5,7 @@ import type { Limits } from '../model/limits.ts'
 import { freeze, isFrozen, thaw } from './cgroup-freezer.ts'
 import { killCgroup, processesOf } from './cgroup-kill.ts'
 import { driftedLimits, readLimits, writeLimits } from './cgroup-limits.ts'
+import { adopt, limitFolders, strayed } from './cgroup-members.ts'
 import { type CgroupMounts, detectMounts, hierarchies, pathIn } from './cgroup-mounts.ts'
 import { type CgroupUsage, readCpuUsec, readOomKills, readUsage } from './cgroup-usage.ts'
 
@@ -28,8 +29,14 @@ export interface CgroupHost {
   update(path: string, limits: Limits): Promise<void>
   /** What the kernel enforces now (a cpuset like the parent's reads as none); `null` when there is no such cgroup. */
   limits(path: string): Promise<Limits | null>
-  /** Which of these limits the kernel has otherwise: somebody else wrote there. Sorted. */
-  drift(path: string, limits: Limits): Promise<readonly (keyof Limits)[]>
+  /** What the kernel has otherwise than these limits: somebody else wrote there. One fact for each file. */
+  drift(path: string, limits: Limits): Promise<readonly string[]>
+  /** Where a process is instead of this cgroup or one below it; `null`: it is there, or gone. Costs one read. */
+  strayed(path: string, pid: number): string | null
+  /** Put a process into the cgroup, in every hierarchy. */
+  adopt(path: string, pid: number): Promise<void>
+  /** Folders of a cgroup whose files hold its limits, in every hierarchy: for watching them. */
+  folders(path: string): readonly string[]
   /** Of all in there; `null` when there is no such cgroup. Waits for nothing. */
   usage(path: string): CgroupUsage | null
   /** Only the CPU time of it, in microseconds. */
@@ -69,6 +76,9 @@ export async function detectCgroups(kernel: Kernel): Promise<CgroupHost> {
     update: (path, limits) => writeLimits(kernel, { mounts, path, limits }),
     limits: (path) => readLimits(kernel, mounts, path),
     drift: (path, limits) => driftedLimits(kernel, { mounts, path, limits }),
+    strayed: (path, pid) => strayed(kernel, { mounts, path, pid }),
+    adopt: (path, pid) => adopt(kernel, { mounts, path, pid }),
+    folders: (path) => limitFolders(mounts, path),
     usage: (path) => readUsage(kernel, mounts, path),
     cpuUsec: (path) => readCpuUsec(kernel, mounts, path),
     oomKills: (path) => readOomKills(kernel, mounts, path),

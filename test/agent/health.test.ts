@@ -145,6 +145,7 @@ function running(): ObservedState {
         restartCount: 0,
         createdAt: '2026-01-01T00:00:00Z',
         addresses: {},
+        drift: [],
       },
     ],
     networks: [],

@@ -23,6 +23,7 @@ function paperKernel({ files = {}, programs = {} }: PaperHost): Kernel {
     readText: async (path) => files[path] ?? null,
     readNow: (path) => files[path] ?? null,
     readHead: async () => null,
+    listNow: () => [],
     readBelow: async () => null,
     list: async (path) =>
       path === '/proc/self/ns' ? ['cgroup', 'ipc', 'mnt', 'net', 'pid', 'uts'] : [],

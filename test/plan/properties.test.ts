@@ -161,8 +161,14 @@ test('whatever drifts is repaired, and only that', async () => {
       host.flushFirewall('shop')
       const net = state.networks[pick % Math.max(state.networks.length, 1)]
       if (net) host.deleteBridge('shop', net.name)
+      const { containers } = host.state('shop')
+      const running = containers.filter(({ status }) => status.state === 'running')
+      const victim = running[pick % Math.max(running.length, 1)]
+      const fact = 'memory.max was 1, should be 2'
+      if (victim) host.meddle('shop', victim.name, { of: 'limits', fact })
+      host.meddleWithProject('shop', fact)
       const planned = await planOf(state, { cause: 'loop' })
-      const allowed = ['network.create', 'firewall.apply']
+      const allowed = ['network.create', 'firewall.apply', 'container.repair', 'project.update']
       assert.ok(planned.steps.every(({ op }) => allowed.includes(op)))
       await up(state, { cause: 'loop' })
       assert.is(text(await planOf(state)), '')

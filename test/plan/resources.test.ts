@@ -120,9 +120,50 @@ test('a bridge that somebody deleted is mended, and nothing is restarted', async
   const planned = await planOf(one())
   assert.is(
     brief(planned).replace(/pak\d+/, 'pakN'),
-    lines('network.create:network/default (drift: bridge pakN is not as it was made)'),
+    lines('network.create:network/default (drift: pakN is gone)'),
   )
   assert.equal(planned.summary, { create: 0, update: 1, recreate: 0, remove: 0, start: 0, stop: 0 })
+})
+
+test('what somebody did to a running container is undone in place, once its network is', async () => {
+  const { host, planOf, up } = world()
+  await up(one())
+  const fact = 'memory.max was 134217728, should be 67108864'
+  host.meddle('shop', 'shop-web-1', { of: 'limits', fact })
+  host.meddle('shop', 'shop-web-1', { of: 'network', fact: 'veth pv1 is gone' })
+  host.deleteBridge('shop', 'default')
+  assert.is(
+    text(await planOf(one(), { cause: 'loop' })).replace(/pak\d+/, 'pakN'),
+    lines(
+      'network.create:network/default (drift: pakN is gone)',
+      `container.repair:service/web/1 (drift: ${fact}; veth pv1 is gone) < network.create:network/default`,
+    ),
+  )
+})
+
+test('a mount that is gone comes back with a new run', async () => {
+  const { host, planOf, up } = world()
+  await up(one())
+  host.meddle('shop', 'shop-web-1', { of: 'mounts', fact: 'tmpfs /cache was unmounted' })
+  assert.is(
+    brief(await planOf(one(), { cause: 'loop' })),
+    lines(
+      'container.stop:service/web/1 (drift: tmpfs /cache was unmounted)',
+      'container.start:service/web/1 (drift: tmpfs /cache was unmounted)',
+    ),
+  )
+  await up(one(), { cause: 'loop' })
+  assert.is(brief(await planOf(one())), '')
+})
+
+test("the project's own cgroup is put right", async () => {
+  const { host, planOf, up } = world()
+  await up(one())
+  host.meddleWithProject('shop', 'pids.max was 5, should be max')
+  assert.is(
+    brief(await planOf(one(), { cause: 'loop' })),
+    'project.update:project/shop (drift: pids.max was 5, should be max)',
+  )
 })
 
 test('a firewall that somebody flushed is put right, and says what was gone', async () => {

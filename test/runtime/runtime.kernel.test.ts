@@ -96,7 +96,9 @@ function registerFor(runtime: string): void {
     const { cgroups, cgroup } = container
     assert.equal(await cgroups.limits(cgroup), limits)
     assert.equal(await cgroups.drift(cgroup, limits), [])
-    assert.equal(await cgroups.drift(cgroup, { ...limits, pids: 51 }), ['pids'])
+    assert.equal(await cgroups.drift(cgroup, { ...limits, pids: 51 }), [
+      'pids.max was 50, should be 51',
+    ])
     const larger = { ...limits, cpuMillis: 500, cpuset: null, memoryBytes: 128 * MIB, pids: null }
     await cgroups.update(cgroup, larger)
     assert.equal(await cgroups.limits(cgroup), larger)

@@ -36,6 +36,8 @@ export async function privateKernel(): Promise<PrivateKernel> {
         options,
       ),
     readText: (path) => hostKernel.readText(seen(path)),
+    readNow: (path) => hostKernel.readNow(seen(path)),
+    listNow: (path) => hostKernel.listNow(seen(path)),
     replaceFile: (path, text, mode) => hostKernel.replaceFile(seen(path), text, mode),
     list: (path) => hostKernel.list(seen(path)),
     exists: (path) => hostKernel.exists(seen(path)),

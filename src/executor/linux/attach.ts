@@ -1,6 +1,8 @@
 import { join } from 'node:path'
 import { PakError } from '../../errors.ts'
+import { ipBatch } from '../../kernel/ip.ts'
 import {
+  attachBatch,
   configure,
   configureAll,
   connect,
@@ -39,6 +41,24 @@ export async function attachContainers(
     if (outcome !== undefined && outcome !== null) throw outcome
     if (!whole && ownsNetwork(wiring)) await configure(host.kernel, wiring.pid, wiring.interfaces)
   })
+}
+
+/** Give a running container back whatever it lacks of its interfaces, addresses and routes. */
+export async function rewire(
+  host: LinuxHost,
+  projectName: string,
+  container: Created,
+): Promise<void> {
+  const { networks } = await host.records.of(projectName)
+  const { pid, links, interfaces, spec } = wiringOf(host, container, networks)
+  if (spec.networkMode.kind !== 'bridge') return
+  const made = new Set(await host.kernel.list('/sys/class/net'))
+  await connect(
+    host.kernel,
+    links.filter((link) => !made.has(link.host)),
+  )
+  await ipBatch(host.kernel, attachBatch(links.filter((link) => made.has(link.host))))
+  await configure(host.kernel, pid, interfaces)
 }
 
 /** A namespace of its own without a network still wants its loopback. */

@@ -6,6 +6,7 @@ import type { LinuxHost } from './host.ts'
 import { createNetworks, removeNetworks } from './networks.ts'
 import { pauseContainers, unpauseContainers } from './pause.ts'
 import { ensureProjects, removeProjects } from './projects.ts'
+import { repairContainers } from './repair.ts'
 import { startContainers } from './start.ts'
 import { killContainers, stopContainers } from './stop.ts'
 import { createVolumes, removeVolumes } from './volumes.ts'
@@ -31,6 +32,7 @@ export const handlers: { readonly [O in Op]: Handler<O> } = {
   'container.stop': stopContainers,
   'container.remove': removeContainers,
   'container.update': updateContainers,
+  'container.repair': repairContainers,
   'container.kill': killContainers,
   'container.pause': pauseContainers,
   'container.unpause': unpauseContainers,

@@ -5,6 +5,7 @@ import type { CgroupHost } from '../../runtime/cgroups.ts'
 import type { OciRuntime } from '../../runtime/oci.ts'
 import type { SecurityHost } from '../../security/fragment.ts'
 import type { Layout } from './layout.ts'
+import type { MountBaseline } from './lost-mounts.ts'
 import type { RecordStore } from './records.ts'
 
 /** What every handler of this executor works with: one door to the kernel, one memory, one clock. */
@@ -19,6 +20,8 @@ export interface LinuxHost {
   readonly security: SecurityHost
   /** Where pak's DNS listens on this host. */
   readonly dnsPort: number
+  /** By container id; forgotten with the agent. */
+  readonly mountBaselines: Map<string, MountBaseline>
   readonly now: () => Date
   /** 64 hexadecimal digits, never the same twice. */
   readonly newId: () => string

@@ -4,10 +4,9 @@ import type {
   ObservedNetwork,
   ObservedState,
 } from '../../model/observed.ts'
-import { inspectBridges } from '../../network/bridge.ts'
 import { observeFirewall, projectFirewall } from '../../network/firewall-observe.ts'
-import { parseCidr } from '../../network/ipv4.ts'
 import type { InspectScope } from '../executor.ts'
+import { type Differences, differences, limitDrift } from './drift.ts'
 import type { LinuxHost } from './host.ts'
 import type { ContainerRecord, NetworkRecord, ProjectRecords } from './records.ts'
 import { statusOf } from './runs.ts'
@@ -15,19 +14,20 @@ import { statusOf } from './runs.ts'
 /** One project, from the records and from the kernel, side by side. Changes nothing. */
 export async function inspectProject(host: LinuxHost, scope: InspectScope): Promise<ObservedState> {
   const records = await host.records.of(scope.project)
-  const [containers, networks, firewall, images] = await Promise.all([
+  const drift = scope.only === 'containers' ? NONE : differences(host, records)
+  const [containers, record, firewall, images] = await Promise.all([
     Promise.all(
-      byName(records.containers).map((record) => observeContainer(host, scope.project, record)),
+      byName(records.containers).map((record) => observeContainer(host, scope, { record, drift })),
     ),
-    observeNetworks(host, records, scope),
+    observeProject(host, records, scope),
     observePublished(host, records, scope),
     resolveImages(host, scope.images),
   ])
   return {
     project: scope.project,
-    record: records.project === null ? null : { limits: records.project.limits },
+    record,
     containers,
-    networks,
+    networks: byName(records.networks).map((network) => observeNetwork(network, drift)),
     volumes: byName(records.volumes).map(({ spec }) => ({
       spec,
       mountpoint: host.layout.volume(scope.project, spec.name),
@@ -37,11 +37,16 @@ export async function inspectProject(host: LinuxHost, scope: InspectScope): Prom
   }
 }
 
+const NONE: Differences = { networks: new Map(), containers: new Map() }
+
 async function observeContainer(
   host: LinuxHost,
-  projectName: string,
-  record: ContainerRecord,
+  { project, only }: InspectScope,
+  { record, drift }: { readonly record: ContainerRecord; readonly drift: Differences },
 ): Promise<ObservedContainer> {
+  const status = await statusOf(host, project, record)
+  const runs = only !== 'containers' && status.state !== 'created' && status.state !== 'stopped'
+  const limits = runs ? await limitDrift(host, project, record) : []
   return {
     name: record.name,
     id: record.id,
@@ -50,34 +55,30 @@ async function observeContainer(
     spec: record.spec,
     dependsOn: record.dependsOn,
     imageDigest: record.imageDigest,
-    status: await statusOf(host, projectName, record),
+    status,
     restartCount: record.restartCount,
     createdAt: record.createdAt,
     addresses: record.addresses,
+    drift: runs ? [...limits, ...(drift.containers.get(record.name) ?? [])] : [],
   }
 }
 
-async function observeNetworks(
+async function observeProject(
   host: LinuxHost,
-  records: ProjectRecords,
-  { only }: InspectScope,
-): Promise<readonly ObservedNetwork[]> {
-  const known = byName(records.networks)
-  const bridges =
-    only === 'containers' || known.length === 0 ? null : await inspectBridges(host.kernel)
-  const present = ({ bridge, gateway, subnet }: NetworkRecord) =>
-    bridges === null ||
-    bridges.some(
-      ({ name, up, addresses }) =>
-        name === bridge && up && addresses.includes(`${gateway}/${parseCidr(subnet).prefix}`),
-    )
-  return known.map((record) => ({
-    spec: record.spec,
-    subnet: record.subnet,
-    gateway: record.gateway,
-    bridge: record.bridge,
-    present: present(record),
-  }))
+  { project }: ProjectRecords,
+  { project: name, only }: InspectScope,
+): Promise<ObservedState['record']> {
+  if (project === null) return null
+  const cgroup = host.layout.projectCgroup(name)
+  const drift = only === 'containers' ? [] : await host.cgroups.drift(cgroup, project.limits)
+  return { limits: project.limits, drift }
+}
+
+function observeNetwork(
+  { spec, subnet, gateway, bridge }: NetworkRecord,
+  { networks }: Differences,
+): ObservedNetwork {
+  return { spec, subnet, gateway, bridge, drift: networks.get(spec.name) ?? null }
 }
 
 async function observePublished(

@@ -19,6 +19,7 @@ import { watchOom } from './oom.ts'
 import { preflight } from './preflight.ts'
 import { projectProcesses } from './processes.ts'
 import { RecordStore } from './records.ts'
+import { startSentinel } from './sentinel.ts'
 import { projectUsage } from './usage.ts'
 
 export interface LinuxOptions extends Roots {
@@ -56,6 +57,7 @@ export async function linuxHost(options: LinuxOptions): Promise<LinuxHost> {
     security: await securityHost(kernel, options.runtime),
     images: imageStore(layout.images, kernel),
     dnsPort: options.dnsPort,
+    mountBaselines: new Map(),
     now: () => new Date(),
     newId: () => randomBytes(32).toString('hex'),
     healthOf: options.healthOf,
@@ -88,9 +90,13 @@ function watchHost(host: LinuxHost, onChange: Parameters<Executor['watch']>[0]):
   })
   const warn = (error: unknown) => process.emitWarning(`watch for OOM kills: ${String(error)}`)
   const oom = host.cgroups.version === 1 ? watchOom(host, warn) : null
+  const sentinel = startSentinel(host, onChange, (error) =>
+    process.emitWarning(`look for drift: ${String(error)}`),
+  )
   return {
     [Symbol.dispose]() {
       exits.close()
+      sentinel[Symbol.dispose]()
       oom?.then((watching) => watching[Symbol.dispose](), warn)
     },
   }

@@ -20,7 +20,9 @@ export const HANDLERS: { readonly [O in Op]: (step: StepOf<O>, at: Place) => voi
     projectOn(host, name).limits = args.limits
   },
   'project.update': ({ args }, at) => {
-    recorded(at).limits = args.limits
+    const project = recorded(at)
+    project.limits = args.limits
+    project.drift = []
   },
   'project.remove': ({ args }, { host, name }) => removeProject(host, name, args.keepVolumes),
   'network.create': ({ args }, at) => createNetwork(args.network, at),
@@ -48,6 +50,9 @@ export const HANDLERS: { readonly [O in Op]: (step: StepOf<O>, at: Place) => voi
   'container.update': ({ args }, at) => {
     const { container, spec, dependsOn } = args
     change(recorded(at), container, (known) => ({ ...known, spec, dependsOn }))
+  },
+  'container.repair': ({ args }, at) => {
+    change(recorded(at), args.container, (known) => ({ ...known, drift: [] }))
   },
   'container.kill': ({ args }, at) => stopContainer(args.container, true, at),
   'container.pause': ({ args }, at) => pauseContainer(args.container, 'paused', recorded(at)),
@@ -91,7 +96,7 @@ function createNetwork(spec: StepOf<'network.create'>['args']['network'], at: Pl
   const project = recorded(at)
   const known = project.networks.get(spec.name)
   if (known !== undefined) {
-    project.networks.set(spec.name, { ...known, present: true })
+    project.networks.set(spec.name, { ...known, drift: null })
     return
   }
   const taken = new Map(
@@ -107,7 +112,7 @@ function createNetwork(spec: StepOf<'network.create'>['args']['network'], at: Pl
   if (rival !== undefined) throw inUse('create', subnet, `network/${rival}`)
   const gateway = spec.gateway ?? subnet.replace(/\d+\/\d+$/, '1')
   const bridge = `pak${String(at.host.serial()).padStart(10, '0')}`
-  project.networks.set(spec.name, { spec, subnet, gateway, bridge, present: true })
+  project.networks.set(spec.name, { spec, subnet, gateway, bridge, drift: null })
 }
 
 function removeNetwork(name: string, { host, name: projectName }: Place): void {
@@ -138,6 +143,7 @@ function createContainer({ args }: StepOf<'container.create'>, at: Place): void 
     imageDigest,
     status: { state: 'created' },
     restartCount: 0,
+    drift: [],
     createdAt: at.host.behaviour.now(),
   })
 }
@@ -160,7 +166,7 @@ function stopContainer(name: string, byUser: boolean, { host, name: projectName 
           byUser,
           restartAt: null,
         }
-  project.containers.set(name, { ...known, status: ended })
+  project.containers.set(name, { ...known, status: ended, drift: [] })
 }
 
 function usersOf(

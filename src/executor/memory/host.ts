@@ -21,6 +21,8 @@ export interface MemoryProject {
   readonly name: string
   /** `null`: no record. Volumes may outlive it. */
   limits: Limits | null
+  /** What somebody else did to its cgroup. */
+  drift: readonly string[]
   readonly containers: Map<string, MemoryContainer>
   readonly networks: Map<string, ObservedNetwork>
   readonly volumes: Map<string, ObservedVolume>
@@ -46,6 +48,7 @@ export function projectOn(host: MemoryHost, name: string): MemoryProject {
   const made: MemoryProject = {
     name,
     limits: null,
+    drift: [],
     containers: new Map(),
     networks: new Map(),
     volumes: new Map(),

@@ -49,8 +49,7 @@ export function pauseContainer(
 /** Networks up, volumes there, ports and networks known to the firewall, lenders of namespaces running. */
 function checkGround({ name, spec }: MemoryContainer, project: MemoryProject): void {
   for (const { network } of spec.networks) {
-    if (project.networks.get(network)?.present !== true)
-      throw absent('attach', `network/${network}`)
+    if (project.networks.get(network)?.drift !== null) throw absent('attach', `network/${network}`)
     if (!project.firewall.networks.includes(network)) {
       throw new PakError('network', `start, \`${name}\`: the firewall does not know \`${network}\``)
     }

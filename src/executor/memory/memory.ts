@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { PakError } from '../../errors.ts'
-import type { ObservedState } from '../../model/observed.ts'
+import type { Drift, ObservedState } from '../../model/observed.ts'
 import type { Op, StepOf } from '../../model/plan.ts'
 import type {
   Executor,
@@ -31,6 +31,10 @@ export interface MemoryExecutor extends Executor {
   crash(project: string, container: string, how: Crash): void
   /** Somebody flushes the firewall. */
   flushFirewall(project: string): void
+  /** Somebody changes what is behind a running container. */
+  meddle(project: string, container: string, drift: Drift): void
+  /** Somebody writes other limits into the project's own cgroup. */
+  meddleWithProject(project: string, fact: string): void
   /** Somebody deletes a bridge. */
   deleteBridge(project: string, network: string): void
 }
@@ -70,8 +74,19 @@ export function memoryExecutor(options: MemoryOptions = {}): MemoryExecutor {
     deleteBridge(project, network) {
       const { networks } = projectOn(host, project)
       const known = networks.get(network)
-      if (known !== undefined) networks.set(network, { ...known, present: false })
+      if (known !== undefined) networks.set(network, { ...known, drift: `${known.bridge} is gone` })
       tell(project, 'link changed')
+    },
+    meddle(project, container, drift) {
+      change(projectOn(host, project), container, (known) => ({
+        ...known,
+        drift: [...known.drift, drift],
+      }))
+      tell(project, 'container changed')
+    },
+    meddleWithProject(project, fact) {
+      projectOn(host, project).drift = [fact]
+      tell(project, 'project changed')
     },
     projects: async () =>
       [...host.projects.values()].flatMap((p) => (p.limits === null ? [] : p.name)).sort(),

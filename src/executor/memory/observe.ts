@@ -11,7 +11,7 @@ export function observe(
   if (project === undefined) return { ...NOTHING, project: name, images }
   return {
     project: name,
-    record: project.limits === null ? null : { limits: project.limits },
+    record: project.limits === null ? null : { limits: project.limits, drift: project.drift },
     containers: byName([...project.containers.values()], (container) => container.name).map(
       (container) => ({ ...container, addresses: addressesOf(project, container.name) }),
     ),

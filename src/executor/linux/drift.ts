@@ -1,0 +1,128 @@
+import type { Drift } from '../../model/observed.ts'
+import {
+  bridgeDrift,
+  defaultRoute,
+  type NetworkView,
+  portDrift,
+  portsOf,
+  readNetwork,
+} from '../../network/view.ts'
+import type { LinuxHost } from './host.ts'
+import { lostMounts, mayDo } from './lost-mounts.ts'
+import { hostEnd } from './networks.ts'
+import type { ContainerRecord, NetworkRecord, ProjectRecords, Run } from './records.ts'
+
+/** What is not as pak made it, by name. Made of plain reads that never wait: cheap enough for a timer. */
+export interface Differences {
+  readonly networks: ReadonlyMap<string, string>
+  /** Of the containers that run. Limits are not here: see `limitDrift`. */
+  readonly containers: ReadonlyMap<string, readonly Drift[]>
+}
+
+export function differences(host: LinuxHost, records: ProjectRecords): Differences {
+  const running = [...records.containers.values()].filter(({ run }) => run !== null)
+  const ground = groundOf(host, records)
+  return {
+    networks: ground.broken,
+    containers: new Map(
+      running.flatMap((record) => {
+        const { run } = record
+        if (run === null || !lives(host, run)) return []
+        const drift = [
+          ...strayDrift(host, records.name, { record, run }),
+          ...wiringDrift(host, { record, run }, ground),
+          ...lostMounts(host, record, run).map((fact): Drift => ({ of: 'mounts', fact })),
+        ]
+        return drift.length === 0 ? [] : [[record.name, drift] as const]
+      }),
+    ),
+  }
+}
+
+interface Running {
+  readonly record: ContainerRecord
+  readonly run: Run
+}
+
+/** What somebody wrote into the files of a running container's cgroup. */
+export async function limitDrift(
+  host: LinuxHost,
+  projectName: string,
+  { name, spec }: ContainerRecord,
+): Promise<readonly Drift[]> {
+  const facts = await host.cgroups.drift(host.layout.cgroup(projectName, name), spec.limits)
+  return facts.map((fact) => ({ of: 'limits', fact }))
+}
+
+interface Ground {
+  readonly networks: ReadonlyMap<string, NetworkRecord>
+  readonly broken: ReadonlyMap<string, string>
+  /** Network -> host ends that hang on its bridge. */
+  readonly ports: ReadonlyMap<string, ReadonlySet<string>>
+}
+
+function groundOf(host: LinuxHost, { networks }: ProjectRecords): Ground {
+  const view: NetworkView | null = networks.size === 0 ? null : readNetwork(host.kernel, 'self')
+  const broken = new Map<string, string>()
+  const ports = new Map<string, ReadonlySet<string>>()
+  for (const [name, record] of networks) {
+    const fact = view === null ? null : bridgeDrift(host.kernel, view, record)
+    if (fact !== null) broken.set(name, fact)
+    ports.set(name, portsOf(host.kernel, record.bridge))
+  }
+  return { networks, broken, ports }
+}
+
+/** Field 22 of proc_pid_stat(5) again: what has ended has not drifted. */
+function lives(host: LinuxHost, { pid, startTicks }: Run): boolean {
+  const stat = host.kernel.readNow(`/proc/${pid}/stat`)
+  if (stat === null) return false
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return fields[19] === startTicks && fields[0] !== 'Z' && fields[0] !== 'X'
+}
+
+function strayDrift(
+  host: LinuxHost,
+  projectName: string,
+  { record, run }: Running,
+): readonly Drift[] {
+  const cgroup = host.layout.cgroup(projectName, record.name)
+  const place = host.cgroups.strayed(cgroup, run.pid)
+  if (place === null) return []
+  return [
+    { of: 'process', fact: `process ${run.pid} was in cgroup ${place}, should be in ${cgroup}` },
+  ]
+}
+
+/** What is wrong with a bridge is the network's: what follows from it for a container is not told again. */
+function wiringDrift(host: LinuxHost, { record, run }: Running, ground: Ground): readonly Drift[] {
+  if (record.spec.networkMode.kind !== 'bridge') return []
+  const attached = record.spec.networks.flatMap(({ network }) => ground.networks.get(network) ?? [])
+  const whole = attached.filter(({ spec }) => !ground.broken.has(spec.name))
+  const facts = whole.flatMap(({ spec, bridge }) => {
+    const port = { host: hostEnd(host, record, { network: spec.name, pid: run.pid }), bridge }
+    return portDrift(host.kernel, port, ground.ports.get(spec.name) ?? new Set()) ?? []
+  })
+  const found = facts.length > 0 ? facts : insideFacts(host, { record, run }, attached)
+  return found.map((fact) => ({ of: 'network', fact }))
+}
+
+/** Who may administer its own network does so with pak's blessing. */
+function insideFacts(
+  host: LinuxHost,
+  { record, run }: Running,
+  attached: readonly NetworkRecord[],
+): readonly string[] {
+  const view = mayDo(record.spec, 'NET_ADMIN') ? null : readNetwork(host.kernel, run.pid)
+  if (view === null) return []
+  const lost = attached.flatMap(({ spec }, index) => {
+    const address = record.addresses[spec.name]
+    const there = address === undefined || view.addresses.has(address)
+    return there ? [] : `eth${index} lost its address ${address}`
+  })
+  const outward = attached.findIndex(({ spec }) => !spec.internal)
+  const gateway = attached[outward]?.gateway
+  if (lost.length > 0 || gateway === undefined) return lost
+  const route = defaultRoute(`eth${outward}`, gateway)
+  return view.routes.has(route) ? [] : [`the default route by ${gateway} was gone`]
+}

@@ -1,0 +1,83 @@
+import type { HostChange } from '../executor.ts'
+import { type Differences, differences } from './drift.ts'
+import type { LinuxHost } from './host.ts'
+import type { ProjectRecords } from './records.ts'
+import { watchLimits } from './watch-limits.ts'
+import { watchTable } from './watch-table.ts'
+
+/** Bound of what may stay unseen: `differences` is only reads that never wait. */
+const LOOK_EVERY_MS = 2_000
+/** How often the same difference is told in a row: then somebody insists, and the loop's own timer will do. */
+const INSISTENCE = 6
+/** A transaction is many events. */
+const SETTLE_MS = 100
+
+/**
+ * Notices what others do to what pak made, and says which project to look at; what to do is decided
+ * there. Limits and the nft table announce themselves, the rest is looked at with a timer.
+ */
+export function startSentinel(
+  host: LinuxHost,
+  tell: (change: HostChange) => void,
+  onError: (error: unknown) => void,
+): Disposable {
+  const told = new Map<string, { readonly text: string; readonly times: number }>()
+  const limits = watchLimits(host, (project) => tell({ project, cause: 'limits written' }))
+  const look = () => {
+    const known = host.records.loaded().filter(({ project }) => project !== null)
+    limits.follow(known)
+    forgetOthers(host, known)
+    for (const records of known) {
+      const text = textOf(differences(host, records))
+      const before = told.get(records.name)
+      const times = before?.text === text ? before.times + 1 : 1
+      told.set(records.name, { text, times })
+      if (text !== '' && times <= INSISTENCE)
+        tell({ project: records.name, cause: `drift: ${text}` })
+    }
+  }
+  const timer = setInterval(() => guarded(look, onError), LOOK_EVERY_MS)
+  let settling: NodeJS.Timeout | null = null
+  const table = watchTable(host.layout.table, () => {
+    settling ??= setTimeout(() => {
+      settling = null
+      for (const { name, project, networks } of host.records.loaded())
+        if (project !== null && networks.size > 0)
+          tell({ project: name, cause: 'firewall changed' })
+    }, SETTLE_MS)
+  })
+  timer.unref()
+  return {
+    [Symbol.dispose]() {
+      clearInterval(timer)
+      if (settling !== null) clearTimeout(settling)
+      limits[Symbol.dispose]()
+      table[Symbol.dispose]()
+    },
+  }
+}
+
+/** A look that fails is no reason to stop looking, nor to end the agent. */
+function guarded(look: () => void, onError: (error: unknown) => void): void {
+  try {
+    look()
+  } catch (error) {
+    onError(error)
+  }
+}
+
+function forgetOthers({ mountBaselines }: LinuxHost, known: readonly ProjectRecords[]): void {
+  if (mountBaselines.size === 0) return
+  const ids = new Set(
+    known.flatMap(({ containers }) => [...containers.values()].map(({ id }) => id)),
+  )
+  for (const id of mountBaselines.keys()) if (!ids.has(id)) mountBaselines.delete(id)
+}
+
+const textOf = ({ networks, containers }: Differences): string =>
+  [
+    ...networks.values(),
+    ...[...containers].map(
+      ([name, drift]) => `${name}: ${drift.map(({ fact }) => fact).join('; ')}`,
+    ),
+  ].join('; ')

@@ -1,0 +1,56 @@
+import { type FSWatcher, watch } from 'node:fs'
+import type { LinuxHost } from './host.ts'
+import type { ProjectRecords } from './records.ts'
+
+/** Files in which limits are; the others there change all the time, or say what is used. */
+const LIMIT_FILE =
+  /^(memory\.(max|high|low|swap\.max|limit_in_bytes|memsw\.limit_in_bytes|soft_limit_in_bytes|swappiness|oom\.group)|cpu\.(max(\.burst)?|weight|shares|cfs_.*_us)|cpuset\.cpus|pids\.max|io\.(max|weight))$/
+
+export interface LimitWatch extends Disposable {
+  /** Watch the cgroups of what runs in these projects, and no others. */
+  follow(projects: readonly ProjectRecords[]): void
+}
+
+/** inotify(7) tells of writes into cgroup files as of any others: no reading, and no waiting for a timer. */
+export function watchLimits(host: LinuxHost, onWrite: (project: string) => void): LimitWatch {
+  const watchers = new Map<string, FSWatcher>()
+  const close = (folder: string) => {
+    watchers.get(folder)?.close()
+    watchers.delete(folder)
+  }
+  const open = (folder: string, project: string) => {
+    try {
+      const watcher = watch(folder, (_event, file) => {
+        if (file !== null && LIMIT_FILE.test(file)) onWrite(project)
+      })
+      watcher.on('error', () => close(folder))
+      watcher.unref()
+      watchers.set(folder, watcher)
+    } catch (error) {
+      // Gone already, or the host has no watches left: then the loop's timer finds it, later.
+      if (!(error instanceof Error && 'code' in error)) throw error
+    }
+  }
+  return {
+    follow(projects) {
+      const wanted = new Map(projects.flatMap((records) => foldersOf(host, records)))
+      for (const folder of [...watchers.keys()]) if (!wanted.has(folder)) close(folder)
+      for (const [folder, project] of wanted) if (!watchers.has(folder)) open(folder, project)
+    },
+    [Symbol.dispose]() {
+      for (const folder of [...watchers.keys()]) close(folder)
+    },
+  }
+}
+
+function foldersOf(
+  { layout, cgroups }: LinuxHost,
+  { name, containers }: ProjectRecords,
+): readonly (readonly [string, string])[] {
+  const running = [...containers.values()].filter(({ run }) => run !== null)
+  const paths = [
+    layout.projectCgroup(name),
+    ...running.map((record) => layout.cgroup(name, record.name)),
+  ]
+  return paths.flatMap((path) => cgroups.folders(path).map((folder) => [folder, name] as const))
+}

@@ -1,0 +1,43 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+
+const FIRST_RETRY_MS = 1_000
+const LONGEST_RETRY_MS = 300_000
+
+/**
+ * `nft monitor` (nft(8)) says what goes from the ruleset. It dies with the agent, also with one that is
+ * killed; where it cannot run, the loop's timer finds what is missing, later.
+ */
+export function watchTable(table: string, onChange: () => void): Disposable {
+  let child: ChildProcess | null = null
+  let retry: NodeJS.Timeout | null = null
+  let closed = false
+  let delayMs = FIRST_RETRY_MS
+  const begin = () => {
+    const monitor = spawn('setpriv', ['--pdeathsig', 'KILL', 'nft', 'monitor', 'destroy'], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    child = monitor
+    monitor.stdout.on('data', (chunk: Buffer) => {
+      delayMs = FIRST_RETRY_MS
+      // A name cut in two by the buffer is one of many lines: a flush says it again for each chain and set.
+      if (chunk.includes(table)) onChange()
+    })
+    monitor.once('error', () => again(monitor))
+    monitor.once('close', () => again(monitor))
+    monitor.unref()
+  }
+  const again = (ended: ChildProcess) => {
+    if (closed || child !== ended) return
+    child = null
+    retry = setTimeout(begin, delayMs).unref()
+    delayMs = Math.min(delayMs * 2, LONGEST_RETRY_MS)
+  }
+  begin()
+  return {
+    [Symbol.dispose]() {
+      closed = true
+      if (retry !== null) clearTimeout(retry)
+      child?.kill('SIGKILL')
+    },
+  }
+}

@@ -1,0 +1,108 @@
+import { endianness } from 'node:os'
+import type { Kernel } from '../kernel/kernel.ts'
+import { formatAddress, parseAddress, parseCidr } from './ipv4.ts'
+
+/** The IPv4 side of one network namespace, as read in one go. */
+export interface NetworkView {
+  /** Addresses that are its own. */
+  readonly addresses: ReadonlySet<string>
+  /** Of the main table, as `routeKey` writes them. */
+  readonly routes: ReadonlySet<string>
+}
+
+/** What a bridge should be. */
+export interface BridgeForm {
+  readonly bridge: string
+  readonly gateway: string
+  readonly subnet: string
+}
+
+/** The host's end of a veth, and where it should hang. */
+export interface PortForm {
+  readonly host: string
+  readonly bridge: string
+}
+
+const IFF_UP = 1
+
+/** `/proc/<pid>/net` needs no spawn and no setns; `null` when the process is gone. Never waits. */
+export function readNetwork(kernel: Kernel, process: number | 'self'): NetworkView | null {
+  const trie = kernel.readNow(`/proc/${process}/net/fib_trie`)
+  const routes = kernel.readNow(`/proc/${process}/net/route`)
+  if (trie === null || routes === null) return null
+  return {
+    addresses: new Set(
+      [...trie.matchAll(/\|-- ([\d.]+)\n\s+\/32 host LOCAL/g)].map(([, address = '']) => address),
+    ),
+    routes: new Set(
+      routes.split('\n').map((line) => {
+        const [device, destination, gateway, , , , , mask] = line.split(/\s+/)
+        return [device, destination, mask, gateway].join(' ')
+      }),
+    ),
+  }
+}
+
+/** What a bridge lacks to be as it was made; `null`: nothing. */
+export function bridgeDrift(
+  kernel: Kernel,
+  host: NetworkView,
+  { bridge, gateway, subnet }: BridgeForm,
+): string | null {
+  const flags = kernel.readNow(`/sys/class/net/${bridge}/flags`)
+  if (flags === null) return `bridge ${bridge} is gone`
+  if ((Number(flags) & IFF_UP) === 0) return `bridge ${bridge} is down`
+  const { prefix } = parseCidr(subnet)
+  if (!host.addresses.has(gateway) || !host.routes.has(connectedRoute(bridge, subnet)))
+    return `bridge ${bridge} lost its address ${gateway}/${prefix}`
+  const settings = [
+    ['ip_forward', 'ip_forward'],
+    ['route_localnet', `conf/${bridge}/route_localnet`],
+    ['rp_filter', `conf/${bridge}/rp_filter`],
+  ] as const
+  for (const [name, path] of settings) {
+    const now = kernel.readNow(`/proc/sys/net/ipv4/${path}`)?.trim() ?? '1'
+    if (now !== '1') return `${name} was ${now}, should be 1`
+  }
+  return null
+}
+
+/** Ports of a bridge now; without one, none. */
+export const portsOf = (kernel: Kernel, bridge: string): ReadonlySet<string> =>
+  new Set(kernel.listNow(`/sys/class/net/${bridge}/brif`))
+
+/** The same for the host's end of a veth; `ports` are those of its bridge. */
+export function portDrift(
+  kernel: Kernel,
+  { host, bridge }: PortForm,
+  ports: ReadonlySet<string>,
+): string | null {
+  const flags = kernel.readNow(`/sys/class/net/${host}/flags`)
+  if (flags === null) return `veth ${host} is gone`
+  if (!ports.has(host)) return `veth ${host} was not on bridge ${bridge}`
+  return (Number(flags) & IFF_UP) === 0 ? `veth ${host} was down` : null
+}
+
+/** The way out of a container. */
+export const defaultRoute = (device: string, gateway: string): string =>
+  routeKey(device, { destination: '0.0.0.0', prefix: 0, gateway })
+
+function connectedRoute(device: string, subnet: string): string {
+  const { first, prefix } = parseCidr(subnet)
+  return routeKey(device, { destination: formatAddress(first), prefix, gateway: '0.0.0.0' })
+}
+
+function routeKey(
+  device: string,
+  route: { readonly destination: string; readonly prefix: number; readonly gateway: string },
+): string {
+  const mask = route.prefix === 0 ? 0 : (2 ** 32 - 2 ** (32 - route.prefix)) >>> 0
+  const [destination, gateway] = [route.destination, route.gateway].map((a) => hex(parseAddress(a)))
+  return [device, destination, hex(mask), gateway].join(' ')
+}
+
+/** As the kernel prints a `__be32`: its bytes in the order of the machine. */
+function hex(address: number): string {
+  const digits = address.toString(16).padStart(8, '0').toUpperCase()
+  return endianness() === 'BE' ? digits : (digits.match(/../g) ?? []).reverse().join('')
+}

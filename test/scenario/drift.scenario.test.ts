@@ -1,0 +1,224 @@
+import { execFileSync } from 'node:child_process'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { PakEvent } from '../../src/model/events.ts'
+import { eventually } from '../support/eventually.ts'
+import type { PakSandbox } from '../support/pak.ts'
+import { testUnless } from '../support/skip.ts'
+import { cgroupOf } from './lab.ts'
+import { containers, lacking, pids, SLEEPS, stage } from './stage.ts'
+
+const MEBI = 1024 * 1024
+const ip = (...args: readonly string[]) => execFileSync('ip', args, { encoding: 'utf8' })
+
+const MANIFEST = (project: string) => `name: ${project}
+containers:
+  a:
+    ${SLEEPS}
+    networks: [front]
+    limits: { memory: 64M, cpu: 50% }
+  b:
+    ${SLEEPS}
+    networks: [front]
+networks:
+  front:
+`
+
+testUnless(test, lacking, 'a limit written from outside is written back, and told', async () => {
+  await using pak = await stage()
+  await pak.write('pak.yaml', MANIFEST('paktdl'))
+  await pak.ok(['up', '-d'])
+  const before = await pids(pak)
+  const file = memoryFile(before['paktdl-a-1'] ?? 0)
+  await settled(pak)
+  writeFileSync(file, String(128 * MEBI))
+  await within3s('the limit is back', () => number(file) === 64 * MEBI)
+  await told(pak, /container\.repaired service\/a\/1 .*was 134217728, should be 67108864/)
+  assert.equal(await pids(pak), before)
+})
+
+testUnless(test, lacking, 'a process moved elsewhere is put back', async () => {
+  await using pak = await stage()
+  await pak.write('pak.yaml', MANIFEST('paktdp'))
+  await pak.ok(['up', '-d'])
+  const before = await pids(pak)
+  const pid = before['paktdp-b-1'] ?? 0
+  const folder = cgroupOf(pid, 'memory')
+  await settled(pak)
+  writeFileSync(join(cgroupOf(before['paktdp-a-1'] ?? 0, 'memory'), 'cgroup.procs'), String(pid))
+  assert.is.not(cgroupOf(pid, 'memory'), folder)
+  await within3s('it is where it was', () => cgroupOf(pid, 'memory') === folder)
+  await told(pak, /container\.repaired service\/b\/1 .*was in cgroup/)
+  assert.equal(await pids(pak), before)
+})
+
+/** What is done from outside, what shows that it is undone, and what is told. */
+interface Damage {
+  readonly what: string
+  readonly does: (at: Target) => void
+  readonly undone: (at: Target) => boolean
+  readonly event: RegExp
+}
+
+interface Target {
+  readonly bridge: string
+  readonly veth: string
+  readonly gateway: string
+  readonly address: string
+  readonly pid: number
+}
+
+const inside = (pid: number, ...args: readonly string[]) =>
+  execFileSync('nsenter', [`--net=/proc/${pid}/ns/net`, 'ip', ...args], { encoding: 'utf8' })
+
+const DAMAGES: readonly Damage[] = [
+  {
+    what: 'a deleted bridge',
+    does: ({ bridge }) => void ip('link', 'del', bridge),
+    undone: ({ bridge, veth }) => existsSync(`/sys/class/net/${bridge}/brif/${veth}`),
+    event: /network\.created network\/front .*is gone/,
+  },
+  {
+    what: 'a bridge without its address',
+    does: ({ bridge }) => void ip('addr', 'flush', 'dev', bridge),
+    undone: ({ bridge, gateway }) => ip('addr', 'show', 'dev', bridge).includes(`${gateway}/`),
+    event: /network\.created network\/front .*lost its address/,
+  },
+  {
+    what: 'a bridge that is down',
+    does: ({ bridge }) => void ip('link', 'set', bridge, 'down'),
+    undone: ({ bridge }) => (number(`/sys/class/net/${bridge}/flags`) & 1) === 1,
+    event: /network\.created network\/front .*is down/,
+  },
+  {
+    what: 'a deleted veth',
+    does: ({ veth }) => void ip('link', 'del', veth),
+    undone: ({ bridge, veth, pid, address }) =>
+      existsSync(`/sys/class/net/${bridge}/brif/${veth}`) &&
+      inside(pid, 'addr').includes(`${address}/`) &&
+      inside(pid, 'route').includes('default'),
+    event: /container\.repaired service\/a\/1 .*veth .* is gone/,
+  },
+  {
+    what: 'a veth taken off its bridge',
+    does: ({ veth }) => void ip('link', 'set', veth, 'nomaster'),
+    undone: ({ bridge, veth }) => existsSync(`/sys/class/net/${bridge}/brif/${veth}`),
+    event: /container\.repaired service\/a\/1 .*was not on bridge/,
+  },
+  {
+    what: 'a lost address',
+    does: ({ pid }) => void inside(pid, 'addr', 'flush', 'dev', 'eth0'),
+    undone: ({ pid, address }) =>
+      inside(pid, 'addr').includes(`${address}/`) && inside(pid, 'route').includes('default'),
+    event: /container\.repaired service\/a\/1 .*lost its address/,
+  },
+  {
+    what: 'a lost default route',
+    does: ({ pid }) => void inside(pid, 'route', 'del', 'default'),
+    undone: ({ pid }) => inside(pid, 'route').includes('default'),
+    event: /container\.repaired service\/a\/1 .*default route/,
+  },
+]
+
+testUnless(
+  test,
+  lacking,
+  'whatever is done to its network is undone, with the same pids',
+  async () => {
+    await using pak = await stage()
+    await pak.write('pak.yaml', MANIFEST('paktdn'))
+    await pak.ok(['up', '-d'])
+    const before = await pids(pak)
+    await settled(pak)
+    for (const { what, does, undone, event } of DAMAGES) {
+      const at = await targetOf(pak)
+      does(at)
+      await within3s(what, () => undone(at))
+      await told(pak, event)
+    }
+    assert.equal(await pids(pak), before)
+  },
+)
+
+testUnless(test, lacking, 'a flushed nft table is written anew', async () => {
+  await using pak = await stage()
+  await pak.write('pak.yaml', MANIFEST('paktdf'))
+  await pak.ok(['up', '-d'])
+  const before = await pids(pak)
+  await settled(pak)
+  const { bridge } = await targetOf(pak)
+  const table = tableWith(bridge)
+  assert.ok(table !== null)
+  execFileSync('nft', ['delete', 'table', 'inet', table])
+  await within3s('the table is back', () => tableWith(bridge) === table)
+  await told(pak, /firewall.* project\/paktdf .*the firewall does not know network front/)
+  assert.equal(await pids(pak), before)
+})
+
+const within3s = (what: string, check: () => boolean) =>
+  eventually(what, check, { withinMs: 3_000 })
+
+/** As `pak events` tells it, which would not end. */
+async function told(pak: PakSandbox, event: RegExp): Promise<void> {
+  await eventually(`an event like ${event}`, async () => {
+    const lines = readFileSync(join(pak.root, 'events.ndjson'), 'utf8').trim().split('\n')
+    const events = lines.map((line) => JSON.parse(line) as PakEvent)
+    assert.ok(
+      events.some((one) => event.test(`${one.type} ${one.on} ${factOf(one)}`)),
+      lines.at(-1),
+    )
+    return true
+  })
+}
+
+const factOf = ({ because }: PakEvent): string => (because?.kind === 'drift' ? because.fact : '')
+
+/** Long enough for the agent to have looked once: what it watches it has found by then. */
+async function settled(pak: PakSandbox): Promise<void> {
+  const from = Date.now()
+  await eventually('the agent has looked', async () => {
+    await pak.ok(['ps'])
+    return Date.now() - from > 2_500
+  })
+}
+
+async function targetOf(pak: PakSandbox): Promise<Target> {
+  const row = Object.values(await containers(pak)).find(({ service }) => service === 'a')
+  const address = row?.networks['front']?.ip ?? ''
+  const pid = row?.pid ?? 0
+  const gateway = address.replace(/\d+$/, '1')
+  const links = JSON.parse(ip('-j', 'addr', 'show')) as readonly Link[]
+  const bridge = links.find(({ addr_info }) => addr_info.some(({ local }) => local === gateway))
+  const peer = (JSON.parse(inside(pid, '-j', 'link', 'show', 'eth0')) as readonly Link[])[0]
+  const veth = links.find(({ ifindex }) => ifindex === peer?.link_index)
+  return { bridge: bridge?.ifname ?? '', veth: veth?.ifname ?? '', gateway, address, pid }
+}
+
+interface Link {
+  readonly ifname: string
+  readonly ifindex: number
+  readonly link_index?: number
+  readonly addr_info: readonly { readonly local?: string }[]
+}
+
+/** The name of the nft table that knows a bridge. */
+function tableWith(bridge: string): string | null {
+  let table: string | null = null
+  for (const line of execFileSync('nft', ['list', 'ruleset'], { encoding: 'utf8' }).split('\n')) {
+    table = /^table inet (\S+)/.exec(line)?.[1] ?? table
+    if (line.includes(bridge)) return table
+  }
+  return null
+}
+
+const number = (file: string): number => Number(readFileSync(file, 'utf8'))
+
+function memoryFile(pid: number): string {
+  const folder = cgroupOf(pid, 'memory')
+  const old = join(folder, 'memory.limit_in_bytes')
+  return existsSync(old) ? old : join(folder, 'memory.max')
+}
+
+test.run()

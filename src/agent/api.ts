@@ -6,6 +6,8 @@ import {
   parseActionRequest,
   parseDownRequest,
   parseExecRequest,
+  parseLaunchEnd,
+  parseLaunchRequest,
   parseName,
   parsePlanRequest,
   parseProject,
@@ -59,6 +61,8 @@ const ROUTES: readonly (readonly [method: string, path: RegExp, handler: Handler
   ['POST', /^\/v1\/images\/import$/, importImage],
   ['DELETE', /^\/v1\/images\/([^/]+)$/, removeImage],
   ['POST', /^\/v1\/exec$/, exec],
+  ['POST', /^\/v1\/launch$/, launch],
+  ['POST', /^\/v1\/launch\/end$/, launchEnd],
 ]
 
 async function answer(
@@ -223,4 +227,13 @@ async function removeImage({ desk, words }: Exchange): Promise<unknown> {
 
 async function exec({ desk, request }: Exchange): Promise<unknown> {
   return desk.shop.parts.executor.exec(parseExecRequest(await readJson(request)))
+}
+
+async function launch({ desk, request }: Exchange): Promise<unknown> {
+  return desk.shop.parts.oneOffs.launch(parseLaunchRequest(await readJson(request)))
+}
+
+async function launchEnd({ desk, request }: Exchange): Promise<unknown> {
+  await desk.shop.parts.oneOffs.end(parseLaunchEnd(await readJson(request)))
+  return {}
 }

@@ -2,6 +2,7 @@ import { removeStrayStorage } from '../executor/linux/containers.ts'
 import { imageUsers } from '../executor/linux/images.ts'
 import { layoutOf } from '../executor/linux/layout.ts'
 import { linuxExecutor, linuxHost, prepareHost, releaseHost } from '../executor/linux/linux.ts'
+import { endOneOff, launchOneOff } from '../executor/linux/one-off.ts'
 import { probe } from '../executor/linux/probe.ts'
 import { serveHostNames } from '../executor/linux/serve-names.ts'
 import { settle } from '../executor/linux/settle.ts'
@@ -21,6 +22,10 @@ export async function assemble(context: AgentContext): Promise<AgentParts> {
     executor: linuxExecutor(host),
     settle: (project, verdict) => settle(host, project, verdict),
     probe: (request) => probe(host, request),
+    oneOffs: {
+      launch: (request) => launchOneOff(host, request),
+      end: (request) => endOneOff(host, request),
+    },
     volumes: {
       list: () => listVolumes(host),
       remove: (project, volume) => removeVolumeByUser(host, project, volume),

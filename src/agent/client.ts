@@ -14,6 +14,8 @@ import type {
   ContainerRow,
   DownRequest,
   EventsQuery,
+  LaunchEnd,
+  LaunchRequest,
   NetworkRow,
   OperationLine,
   PlanAnswer,
@@ -132,6 +134,15 @@ export class AgentClient {
   /** What to spawn in order to run a command inside a container. */
   exec(request: ExecRequest): Promise<ExecInvocation> {
     return this.#ask({ method: 'POST', path: '/v1/exec', body: request, idempotent: true })
+  }
+
+  /** What to spawn in order to start a container that an `up` with `oneOff` has made. */
+  launch(request: LaunchRequest): Promise<ExecInvocation> {
+    return this.#ask({ method: 'POST', path: '/v1/launch', body: request, idempotent: false })
+  }
+
+  async launchEnd(end: LaunchEnd): Promise<void> {
+    await this.#ask({ method: 'POST', path: '/v1/launch/end', body: end, idempotent: true })
   }
 
   async *#operate(

@@ -6,6 +6,7 @@ import type { ObservedState } from '../model/observed.ts'
 import type { Plan } from '../model/plan.ts'
 import { planAction } from '../plan/action.ts'
 import { planDown } from '../plan/down.ts'
+import { withoutService, withoutStart } from '../plan/one-off.ts'
 import { plan } from '../plan/plan.ts'
 import { unfinished } from './journal.ts'
 import { keptAfterRemove, keptAfterUp } from './kept.ts'
@@ -60,7 +61,7 @@ export async function planUp(
 export async function up(
   shop: Workshop,
   project: string,
-  { desired, options, expectedPlan }: UpRequest,
+  { desired, options, expectedPlan, oneOff = null }: UpRequest,
   caller: Caller,
 ): Promise<ResultLine> {
   shop.restarts.forget(project)
@@ -69,17 +70,30 @@ export async function up(
     ...workOf(project, 'up', caller),
     desired,
     decide: (wanted, observed) => {
-      const planned = decide(wanted, observed)
+      const whole = decide(wanted, observed)
+      const planned = oneOff === null ? whole : withoutStart(whole, oneOff)
       requireSamePlan(expectedPlan, planned)
       return planned
     },
     onAccepted: async () => {
       const before = await shop.kept.read(project)
-      await shop.kept.write(project, keptAfterUp(before, desired, options))
+      await shop.kept.write(project, keptAfter(before, desired, { options, oneOff }))
       if (options.origin !== null) await shop.kept.writeOrigin(project, options.origin)
     },
   })
   return resultLine(result, caller.signal)
+}
+
+/** Of what is run once only the dependencies are kept. */
+function keptAfter(
+  before: DesiredState | null,
+  desired: DesiredState,
+  { options, oneOff }: { readonly options: UpOptions; readonly oneOff: string | null },
+): DesiredState {
+  const service = desired.services.find(({ name }) => name === oneOff)
+  if (oneOff === null || service === undefined) return keptAfterUp(before, desired, options)
+  const services = options.noDeps ? [] : service.dependsOn.map((dependency) => dependency.service)
+  return keptAfterUp(before, withoutService(desired, oneOff), { services, noDeps: false })
 }
 
 export async function down(

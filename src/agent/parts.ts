@@ -1,9 +1,9 @@
 import type { Readable } from 'node:stream'
-import type { Executor } from '../executor/executor.ts'
+import type { ExecInvocation, Executor } from '../executor/executor.ts'
 import type { EndedRun, RestartVerdict } from '../executor/linux/settle.ts'
 import type { ImageRecord } from '../model/image.ts'
 import type { Health } from '../model/status.ts'
-import type { VolumeRow } from './wire.ts'
+import type { LaunchEnd, LaunchRequest, VolumeRow } from './wire.ts'
 
 /** Which agent this is. Two of them with different roots never meet. */
 export interface Roots {
@@ -34,10 +34,18 @@ export interface AgentParts {
   readonly probe: Probe
   readonly volumes: VolumeStore
   readonly images: ImageStorePart
+  readonly oneOffs: OneOffs
   /** Undo what was done to the host for containers, so that nothing is left when the last one went. */
   readonly releaseHost: () => Promise<void>
   /** Takes over the sockets; `null`: this host has no use for names (memory). */
   readonly startDns: ((sockets: DnsSockets, signal: AbortSignal) => Promise<void>) | null
+}
+
+/** Containers whose stdio is their caller's, and not the monitor's. */
+export interface OneOffs {
+  launch(request: LaunchRequest): Promise<ExecInvocation>
+  /** Rejects with why it could not be started, where it could not. */
+  end(end: LaunchEnd): Promise<void>
 }
 
 export interface DnsSockets {

@@ -6,6 +6,8 @@ import type {
   Action,
   ActionRequest,
   DownRequest,
+  LaunchEnd,
+  LaunchRequest,
   PlanRequest,
   UpOptions,
   UpRequest,
@@ -31,8 +33,12 @@ export function parsePlanRequest(project: string, body: unknown): PlanRequest {
 }
 
 export function parseUpRequest(project: string, body: unknown): UpRequest {
-  const { expectedPlan } = record(body, 'body')
-  return { ...parsePlanRequest(project, body), expectedPlan: parsePlan(expectedPlan ?? null) }
+  const { expectedPlan, oneOff = null } = record(body, 'body')
+  return {
+    ...parsePlanRequest(project, body),
+    expectedPlan: parsePlan(expectedPlan ?? null),
+    oneOff: oneOff === null ? null : parseName(oneOff, 'oneOff'),
+  }
 }
 
 export function parseDownRequest(project: string, body: unknown): DownRequest {
@@ -85,6 +91,20 @@ export function parseExecRequest(body: unknown): ExecRequest {
     workingDir: textOrNull(given['workingDir'], 'workingDir'),
     tty: flag(given, 'tty'),
   }
+}
+
+export function parseLaunchRequest(body: unknown): LaunchRequest {
+  const given = record(body, 'body')
+  const project = parseProject(given['project'])
+  const container = parseName(given['container'], 'container')
+  return { project, container, tty: flag(given, 'tty'), pid: integer(given['pid'], 'pid', 2) }
+}
+
+export function parseLaunchEnd(body: unknown): LaunchEnd {
+  const given = record(body, 'body')
+  const project = parseProject(given['project'])
+  const container = parseName(given['container'], 'container')
+  return { project, container, exitCode: integer(given['exitCode'], 'exitCode', 0) }
 }
 
 export function parseProject(value: unknown): string {
@@ -171,6 +191,12 @@ function milliseconds(given: Json, key: string): number | null {
   const value = given[key] ?? null
   if (value === null) return null
   if (typeof value !== 'number' || !Number.isFinite(value) || value < 0) throw invalid(key)
+  return value
+}
+
+function integer(value: unknown, what: string, least: number): number {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < least)
+    throw invalid(what)
   return value
 }
 

@@ -58,6 +58,23 @@ export interface PlanRequest {
 export interface UpRequest extends PlanRequest {
   /** `pak up --plan FILE`: refuse with `plan_stale` unless planning now gives just this. */
   readonly expectedPlan: Plan | null
+  /** `pak run`: the service among those of `desired` that is made, not started, and not kept. */
+  readonly oneOff?: string | null
+}
+
+/** Start what an `up` with `oneOff` has made, with the caller's own stdio. */
+export interface LaunchRequest {
+  readonly project: string
+  readonly container: string
+  readonly tty: boolean
+  /** Of the caller, who tells how it ended. */
+  readonly pid: number
+}
+
+export interface LaunchEnd {
+  readonly project: string
+  readonly container: string
+  readonly exitCode: number
 }
 
 export interface DownRequest {

@@ -63,6 +63,19 @@ export const LOGS: CommandSpec = {
   ),
 }
 
+const PROCESS: readonly OptionSpec[] = [
+  { flags: '-i, --interactive', summary: 'keep standard input; it always is' },
+  { flags: '-t, --tty', summary: 'with a terminal; it is when pak has one' },
+  { flags: '-T, --no-tty', summary: 'without a terminal' },
+  {
+    flags: '-e, --env <name=value>',
+    summary: 'a variable; NAME alone hands on yours',
+    repeats: true,
+  },
+  { flags: '-u, --user <user>', summary: 'name or number, with :group' },
+  { flags: '-w, --workdir <folder>', summary: 'working folder' },
+]
+
 export const EXEC: CommandSpec = {
   name: 'exec',
   summary: 'Run a command in a running container',
@@ -75,23 +88,44 @@ export const EXEC: CommandSpec = {
     'pak exec -T db dump > dump.sql      no terminal: bytes as they are',
     'pak exec --index 2 -u nobody web id',
   ],
-  options: [
-    { flags: '-i, --interactive', summary: 'keep standard input; it always is' },
-    { flags: '-t, --tty', summary: 'with a terminal; it is when pak has one' },
-    { flags: '-T, --no-tty', summary: 'without a terminal' },
-    {
-      flags: '-e, --env <name=value>',
-      summary: 'a variable; NAME alone hands on yours',
-      repeats: true,
-    },
-    { flags: '-u, --user <user>', summary: 'name or number, with :group' },
-    { flags: '-w, --workdir <folder>', summary: 'working folder' },
-    { flags: '--index <n>', summary: 'which replica (default 1)' },
-  ],
+  options: [...PROCESS, { flags: '--index <n>', summary: 'which replica (default 1)' }],
   notes:
     "The exit status is the command's; 125: pak itself, 126: it cannot be executed, 127: not found,\n" +
     '128+n: ended by signal n.',
   run: async (invocation) => (await import('./commands/exec.ts')).exec(invocation),
+}
+
+export const RUN: CommandSpec = {
+  name: 'run',
+  summary: 'Run a command in a new container with the settings of a service',
+  words: '<service> [command...]',
+  completes: 'service',
+  passThrough: true,
+  ownExitStatus: 125,
+  examples: [
+    'pak run --rm web sh            a shell beside web, on a terminal with one',
+    'pak run --rm -T db dump > d.sql',
+    'pak run --no-deps web test     without what web depends on',
+  ],
+  options: [
+    { flags: '--rm', summary: 'remove the container when the command has ended' },
+    ...PROCESS,
+    {
+      flags: '--name <name>',
+      summary: 'of the container; default <project>-<service>-run-<8 hex>',
+    },
+    { flags: '--no-deps', summary: 'do not start what the service depends on' },
+    { flags: '--service-ports', summary: "publish the service's ports" },
+    {
+      flags: '--entrypoint <command>',
+      summary: "instead of the service's, whose command goes, too",
+    },
+    { flags: '-q, --quiet', summary: 'errors only' },
+  ],
+  notes:
+    'It is no replica: up, stop and restart leave it alone, down removes it. It has names and addresses\n' +
+    "of its own. The exit status is the command's; 125: pak itself, 126, 127, 128+n: as pak exec.",
+  run: async (invocation) => (await import('./commands/run.ts')).run(invocation),
 }
 
 export const INSPECT: CommandSpec = {

@@ -1,6 +1,6 @@
 import type { CommandSpec } from './grammar.ts'
 import { AGENT, COMPLETE, COMPLETION, DOCTOR, SCHEMA, VERSION } from './table-host.ts'
-import { EVENTS, EXEC, IMAGE, INSPECT, LOGS, NETWORK, PS, VOLUME } from './table-look.ts'
+import { EVENTS, EXEC, IMAGE, INSPECT, LOGS, NETWORK, PS, RUN, VOLUME } from './table-look.ts'
 import { CONFIG, VALIDATE } from './table-manifest.ts'
 import {
   DOWN,
@@ -28,6 +28,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   STATS,
   TOP,
   EXEC,
+  RUN,
   START,
   STOP,
   RESTART,

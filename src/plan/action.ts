@@ -1,4 +1,5 @@
 import type { ObservedContainer, ObservedState } from '../model/observed.ts'
+import { isOneOff } from '../model/one-off.ts'
 import type { Plan, Reason } from '../model/plan.ts'
 import { firewallWork } from './firewall.ts'
 import { follow } from './follow.ts'
@@ -28,7 +29,9 @@ export function planAction(
   const because: Reason = { kind: 'requested', by: action }
   const chosen = new Set(selection.services)
   const units = [...observed.containers].sort(byPlace).map((there): Unit => {
-    const selected = chosen.size === 0 || chosen.has(there.service)
+    // What ran once and has ended may go with the rest; by itself it is only touched by its name.
+    const all = chosen.size === 0 && (action === 'rm' || !isOneOff(there.spec))
+    const selected = all || chosen.has(there.service)
     const tasks = selected ? TASKS[action](there, because, selection.force) : {}
     const wanted = tasks.remove === undefined ? asItIs(there) : null
     const { service, replica } = there

@@ -1,5 +1,6 @@
 import type { DesiredState } from '../model/desired.ts'
 import type { ObservedState } from '../model/observed.ts'
+import { isOneOff } from '../model/one-off.ts'
 import type { Plan, Reason } from '../model/plan.ts'
 import type { RecordWork, VolumeWork } from './draft.ts'
 import { firewallWork } from './firewall.ts'
@@ -29,7 +30,9 @@ export function planDown(
   const units = [...observed.containers]
     .sort(byPlace)
     .map((there) =>
-      everything || declared.has(there.service) ? leaving(there, because) : staying(there),
+      everything || declared.has(there.service) || isOneOff(there.spec)
+        ? leaving(there, because)
+        : staying(there),
     )
   const networks = unusedNetworks(observed.networks, units, because)
   const firewall = firewallWork(observed, networks, units)

@@ -1,3 +1,4 @@
+import { isOneOff } from '../model/one-off.ts'
 import type { Reason } from '../model/plan.ts'
 import { dependencyGraph } from './graph.ts'
 import { groupBy, isUp, sharedServices, type Tasks, type Unit } from './unit.ts'
@@ -21,7 +22,7 @@ export function follow(units: readonly Unit[]): readonly Unit[] {
 function followed(unit: Unit, byService: ReadonlyMap<string, readonly Unit[]>): Tasks {
   const { tasks, wanted, observed } = unit
   const untouched = tasks.stop === undefined && tasks.remove === undefined
-  if (wanted === null || !untouched || !isUp(observed)) return tasks
+  if (wanted === null || isOneOff(wanted.spec) || !untouched || !isUp(observed)) return tasks
   const replicas = (service: string) => byService.get(service) ?? []
   const lender = sharedServices(wanted.spec).find((service) =>
     replicas(service).some(({ replica, tasks }) => replica === 1 && tasks.start !== undefined),

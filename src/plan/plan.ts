@@ -1,5 +1,6 @@
 import type { DesiredState } from '../model/desired.ts'
 import type { ObservedContainer, ObservedState } from '../model/observed.ts'
+import { isOneOff } from '../model/one-off.ts'
 import type { FieldChange, Plan } from '../model/plan.ts'
 import type { RecordWork, VolumeWork } from './draft.ts'
 import { compareLimits } from './fields.ts'
@@ -91,7 +92,8 @@ function otherUnits(at: Sides): readonly Unit[] {
     }
     // A service that was renamed and kept its `container_name` takes the name over.
     const inTheWay = to === undefined && names.has(there.name)
-    if (to === undefined && (at.options.removeOrphans || inTheWay)) return [leaving(there, ORPHAN)]
+    const goes = at.options.removeOrphans && !isOneOff(there.spec)
+    if (to === undefined && (goes || inTheWay)) return [leaving(there, ORPHAN)]
     const tasks = judgeOutsider(there, at.replaced)
     return [{ service, replica, observed: there, wanted: asItIs(there), managed: false, tasks }]
   })
@@ -146,7 +148,9 @@ function warningsOf({ desired, scope }: Sides, units: readonly Unit[]): readonly
   const declared = new Set(desired.services.map(({ name }) => name))
   const orphans = units
     .filter(({ service, tasks }) => !declared.has(service) && tasks.remove === undefined)
-    .flatMap(({ observed }) => observed?.name ?? [])
+    .flatMap(({ observed }) =>
+      observed === null || isOneOff(observed.spec) ? [] : [observed.name],
+    )
   const unknown = scope.unknown.map((name) => `service \`${name}\` is not in the file`)
   const notes = [...unknown, ...units.flatMap(pausedNote)]
   if (orphans.length === 0) return notes

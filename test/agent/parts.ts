@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { AgentParts, Roots } from '../../src/agent/parts.ts'
 import type { UpOptions } from '../../src/agent/wire.ts'
+import { PakError } from '../../src/errors.ts'
 import { type MemoryExecutor, memoryExecutor } from '../../src/executor/memory/memory.ts'
 import type { ContainerSpec, DesiredState, Service } from '../../src/model/desired.ts'
 import { NO_LIMITS } from '../../src/model/limits.ts'
@@ -16,6 +17,12 @@ export function memoryParts(
     executor,
     settle: async () => [],
     probe: async () => ({ exitCode: 0, output: '' }),
+    oneOffs: {
+      launch: async () => {
+        throw new PakError('host', 'run: a host in memory has no processes')
+      },
+      end: async () => {},
+    },
     volumes: { list: async () => [], remove: async () => {} },
     images: {
       list: async () => [],

@@ -53,4 +53,56 @@ testUnless(test, lacksContainers(), 'scale holds until the next plain up', async
   assert.equal(await names(), ['paktscale-db-1'])
 })
 
+testUnless(test, lacksContainers(), 'run: one container more, with this stdio', async () => {
+  const db = service('db', 'exec sleep 100000')
+  const web = service(
+    'web',
+    'exec sleep 100000',
+    '  depends_on: [db]\n  environment: { GREETING: hello }\n  working_dir: /tmp\n',
+  )
+  await using pak = await labWith('paktrun', db + web)
+  const names = async () => Object.keys(await containers(pak)).sort()
+  const script =
+    'echo "$GREETING $MORE $(pwd)"; hostname; ip -o -4 addr show eth0; echo bad >&2; exit 7'
+  const first = await pak.run(['run', '--rm', '-T', '-e', 'MORE=x', 'web', 'sh', '-c', script])
+  assert.is(first.exitCode, 7, first.stderr)
+  assert.match(first.stdout, /^hello x \/tmp\npaktrun-web-run-[0-9a-f]{8}\n/)
+  assert.match(first.stdout, / inet 1/)
+  assert.match(first.stderr, /bad/)
+  // Its dependency stays, the service itself was not asked for.
+  assert.equal(await names(), ['paktrun-db-1'])
+
+  await pak.ok(['up', '-d'])
+  const kept = await pak.run([
+    'run',
+    '-T',
+    '--name',
+    'once',
+    '-w',
+    '/',
+    'web',
+    'cat',
+    '/etc/hostname',
+  ])
+  assert.equal([kept.exitCode, kept.stdout], [0, 'once\n'])
+  assert.is((await containers(pak))['once']?.state, 'stopped')
+  assert.is((await containers(pak))['once']?.exitCode, 0)
+  const again = await pak.run(['up', '-d', '--remove-orphans'])
+  assert.match(again.stderr, /nothing to do/)
+  assert.not.match(again.stderr, /once/)
+  assert.equal(await names(), ['once', 'paktrun-db-1', 'paktrun-web-1'])
+  const twice = await pak.run(['run', '-T', '--name', 'once', 'web', 'true'])
+  assert.is(twice.exitCode, 125)
+
+  const missing = await pak.run(['run', '--rm', '-T', '--no-deps', 'web', 'no-such-program'])
+  assert.is(missing.exitCode, 127)
+  assert.match(missing.stderr, /no-such-program/)
+  const entry = ['run', '--rm', '-T', '-u', '1234', '--entrypoint', 'id -u', 'web']
+  assert.is(await pak.ok(entry), '1234\n')
+  assert.is((await pak.run(['run', '-T', 'none'])).exitCode, 125)
+  assert.equal(await names(), ['once', 'paktrun-db-1', 'paktrun-web-1'])
+  await pak.ok(['down'])
+  assert.equal(await names(), [])
+})
+
 test.run()

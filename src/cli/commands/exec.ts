@@ -61,7 +61,7 @@ function chosen(rows: readonly ContainerRow[], { project, service, index }: Want
 }
 
 /** `NAME=value`, or `NAME` to hand on pak's own. */
-function variables(
+export function variables(
   texts: readonly string[],
   own: Readonly<Record<string, string | undefined>>,
 ): Record<string, string> {
@@ -74,7 +74,12 @@ function variables(
   return Object.fromEntries(pairs)
 }
 
-async function runToEnd(invocation: ExecInvocation, tty: boolean): Promise<number> {
+/** Spawns it with pak's own stdio; resolves to its exit status. */
+export async function runToEnd(
+  invocation: ExecInvocation,
+  tty: boolean,
+  beforeEnd: () => Promise<void> = async () => {},
+): Promise<number> {
   const { file, args, env } = invocation
   // Without a terminal of its own the command must not get this one: it could type into it.
   const own = [process.stdin, process.stdout, process.stderr]
@@ -94,5 +99,7 @@ async function runToEnd(invocation: ExecInvocation, tty: boolean): Promise<numbe
     )
   })
   const { endExec } = await import('../../agent/exec-end.ts')
-  return endExec(hostKernel, invocation, await ending)
+  const end = await ending
+  await beforeEnd()
+  return endExec(hostKernel, invocation, end)
 }

@@ -4,6 +4,7 @@ import type { NamespaceMode } from '../../model/desired.ts'
 import type { ImageConfig } from '../../model/image.ts'
 import { hostsFile, type ResolvConfRequest, resolvConf } from '../../network/names.ts'
 import { findInit } from '../../runtime/init.ts'
+import type { OciSpec } from '../../runtime/oci-types.ts'
 import { ociSpec } from '../../runtime/spec.ts'
 import { resolveUser } from '../../runtime/user.ts'
 import { securityFragment } from '../../security/fragment.ts'
@@ -17,6 +18,7 @@ export async function writeBundle(
   host: LinuxHost,
   projectName: string,
   record: ContainerRecord,
+  amend: (config: OciSpec) => object = (config) => config,
 ): Promise<void> {
   const bundle = host.layout.bundle(record.id)
   const rootfs = host.layout.rootfs(record.id)
@@ -58,7 +60,7 @@ export async function writeBundle(
     init,
     annotations: { 'pak.project': projectName, 'pak.service': record.service },
   })
-  await host.kernel.replaceFile(join(bundle, 'config.json'), JSON.stringify(config))
+  await host.kernel.replaceFile(join(bundle, 'config.json'), JSON.stringify(amend(config)))
 }
 
 export async function imageConfig(

@@ -2,6 +2,7 @@ import { removeStrayStorage } from '../executor/linux/containers.ts'
 import { imageUsers } from '../executor/linux/images.ts'
 import { layoutOf } from '../executor/linux/layout.ts'
 import { linuxExecutor, linuxHost, prepareHost, releaseHost } from '../executor/linux/linux.ts'
+import { keepLogs } from '../executor/linux/logs.ts'
 import { endOneOff, launchOneOff } from '../executor/linux/one-off.ts'
 import { probe } from '../executor/linux/probe.ts'
 import { serveHostNames } from '../executor/linux/serve-names.ts'
@@ -18,6 +19,7 @@ export async function assemble(context: AgentContext): Promise<AgentParts> {
   await prepareHost(kernel, layout)
   const host = await linuxHost({ ...context, kernel })
   await removeStrayStorage(host)
+  await keepLogs(host)
   return {
     executor: linuxExecutor(host),
     settle: (project, verdict) => settle(host, project, verdict),

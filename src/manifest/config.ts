@@ -4,6 +4,7 @@ import type {
   ContainerSpec,
   DesiredState,
   Healthcheck,
+  Logging,
   Mount,
   NamespaceMode,
   Network,
@@ -183,10 +184,17 @@ function life(container: ContainerSpec): Plain {
   return {
     restart: maxRetries === null ? name : `${name}:${maxRetries}`,
     healthcheck: healthcheck === null ? null : check(healthcheck),
+    logging: logging(container.logging),
     stop_signal: stopSignal,
     stop_grace_period: `${stopGraceMs}ms`,
     init: ifTrue(init),
   }
+}
+
+function logging(value: Logging): Plain {
+  if (value.driver === 'none') return { driver: 'none' }
+  const { driver, maxBytes, maxFiles } = value
+  return { driver, options: { 'max-size': maxBytes, 'max-file': maxFiles } }
 }
 
 function check({

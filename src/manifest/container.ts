@@ -12,6 +12,7 @@ import {
 import { type EnvFiles, normalizeEnvironment, normalizeLabels } from './environment.ts'
 import { normalizeHealthcheck, normalizeRestart } from './healthcheck.ts'
 import { normalizeServiceLimits } from './limits.ts'
+import { normalizeLogging } from './logging.ts'
 import { hostPath, normalizeMounts } from './mounts.ts'
 import * as names from './names.ts'
 import * as networks from './networks.ts'
@@ -70,6 +71,7 @@ function normalizeProcess(context: Context, { at, one, each }: Reader) {
     groupAdd: sortedSet(each('group_add', names.parseGroup)),
     restart: normalizeRestart(context, at('restart')),
     healthcheck: normalizeHealthcheck(context, at('healthcheck')),
+    logging: normalizeLogging(context, at('logging')),
     stopSignal: one('stop_signal', names.parseSignal),
     stopGraceMs: take(context, at('stop_grace_period'), grace),
     init: takeBoolean(at('init'), false),

@@ -61,6 +61,7 @@ export interface ContainerSpec {
   readonly ports: readonly PublishedPort[]
   readonly expose: readonly string[]
   readonly restart: RestartPolicy
+  readonly logging: Logging
   readonly healthcheck: Healthcheck | null
   /** A signal's name with its `SIG`, for example `SIGTERM`. `null`: the image's, else SIGTERM. */
   readonly stopSignal: string | null
@@ -148,6 +149,23 @@ export interface RestartPolicy {
   /** Only for `on-failure`; `null`: without end. */
   readonly maxRetries: number | null
 }
+
+/** What is kept of a container's output. */
+export type Logging =
+  | {
+      readonly driver: 'file'
+      /** One file is never larger. */
+      readonly maxBytes: number
+      /** So many files, the one being written included. */
+      readonly maxFiles: number
+    }
+  | { readonly driver: 'none' }
+
+export const FILE_LOGGING = {
+  driver: 'file',
+  maxBytes: 10 * 1024 * 1024,
+  maxFiles: 3,
+} as const satisfies Logging
 
 export interface Healthcheck {
   /** What is run: `exec` by itself, `shell` through the container's `/bin/sh -c`. */

@@ -41,7 +41,11 @@ export interface StepArgs {
     readonly graceMs: number | null
     readonly byUser: boolean
   }
-  'container.remove': { readonly container: string }
+  'container.remove': {
+    readonly container: string
+    /** Nothing takes its place: its logs go too. */
+    readonly forGood: boolean
+  }
   /** Change fields of class `live` in place. */
   'container.update': {
     readonly container: string

@@ -48,7 +48,8 @@ function endings(unit: Unit, { draft, stops }: Context): readonly Step[] {
   }
   if (tasks.remove !== undefined) {
     const facts = { on, because: tasks.remove, after: [containerId('stop', unit)] }
-    steps.push(step('container.remove', { container }, facts))
+    const forGood = tasks.create === undefined || unit.wanted?.container !== container
+    steps.push(step('container.remove', { container, forGood }, facts))
   }
   return steps
 }

@@ -1,16 +1,18 @@
-import type {
-  Attachment,
-  ContainerSpec,
-  Device,
-  Healthcheck,
-  Mount,
-  NamespaceMode,
-  NetworkMode,
-  PublishedPort,
-  RestartPolicy,
-  RootSource,
-  SecurityOptions,
-  Ulimit,
+import {
+  type Attachment,
+  type ContainerSpec,
+  type Device,
+  FILE_LOGGING,
+  type Healthcheck,
+  type Logging,
+  type Mount,
+  type NamespaceMode,
+  type NetworkMode,
+  type PublishedPort,
+  type RestartPolicy,
+  type RootSource,
+  type SecurityOptions,
+  type Ulimit,
 } from '../model/desired.ts'
 import type { Limits } from '../model/limits.ts'
 import { type Compare, entries, fields, keyed, unordered, value } from './compare.ts'
@@ -71,6 +73,12 @@ export const FIELDS: { readonly [K in keyof ContainerSpec]: Field<ContainerSpec[
   // It documents; nothing on the host comes from it.
   expose: { on: 'ignore', compare: unordered('expose') },
   restart: { on: 'live', compare: value('restart', restartText) },
+  // The monitor is told when it starts.
+  logging: {
+    on: 'recreate',
+    // Whoever was made before there was this field is not made anew for it.
+    compare: (from, to) => value('logging', loggingText)(from ?? FILE_LOGGING, to),
+  },
   healthcheck: {
     on: 'live',
     compare: fields<Healthcheck>('healthcheck', [
@@ -146,6 +154,11 @@ function portKey({ hostIp, published, protocol }: PublishedPort): string {
 
 function portText(port: PublishedPort): string {
   return `${portKey(port)}:${port.target}`
+}
+
+function loggingText(logging: Logging): string {
+  if (logging.driver === 'none') return 'none'
+  return `${bytesText(logging.maxBytes)} x ${logging.maxFiles}`
 }
 
 function restartText({ name, maxRetries }: RestartPolicy): string {

@@ -12,13 +12,22 @@ interface CreateRequest {
   readonly name: string
   /** Folder with `config.json`; gets `pid`, `conmon.pid`, `ctl`, `oom`. */
   readonly bundle: string
-  /** A file, appended to in CRI's format (`k8s-file`). */
-  readonly logPath: string
+  /** A file, appended to in CRI's format (`k8s-file`). `null`: nothing is kept. */
+  readonly log: MonitorLog | null
   /** Gets a file named by the id with the exit code, when the container ends. */
   readonly exitDir: string
   readonly signal?: AbortSignal
   /** Default 60 000. */
   readonly timeoutMs?: number
+}
+
+export interface MonitorLog {
+  readonly path: string
+  /**
+   * After so many bytes the monitor opens `<path>.tmp`, cuts it, and puts it in the place of `<path>`. It
+   * needs nobody for that. Source: reopen_k8s_file() in conmon 2.1.
+   */
+  readonly mostBytes: number
 }
 
 const TIMEOUT_MS = 60_000
@@ -126,7 +135,7 @@ export async function readExitCode(
   return text !== null && /^-?\d{1,3}$/.test(text.trim()) ? Number(text) : null
 }
 
-function conmonArguments({ runtime, id, name, bundle, logPath, exitDir }: CreateRequest): string[] {
+function conmonArguments({ runtime, id, name, bundle, log, exitDir }: CreateRequest): string[] {
   return [
     ['--api-version', '1'],
     ['--cid', id],
@@ -139,7 +148,9 @@ function conmonArguments({ runtime, id, name, bundle, logPath, exitDir }: Create
     ['--conmon-pidfile', posix.join(bundle, 'conmon.pid')],
     ['--persist-dir', bundle],
     ['--exit-dir', exitDir],
-    ['--log-path', `k8s-file:${logPath}`],
+    log === null
+      ? ['--log-path', 'none']
+      : ['--log-path', `k8s-file:${log.path}`, '--log-size-max', `${log.mostBytes}`],
     ['--log-level', 'error'],
     // The attach socket stays in the bundle, instead of a link in a folder of another program's.
     ['--full-attach'],

@@ -1,6 +1,6 @@
-import { type FileHandle, open, readdir, stat } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { type FileHandle, open, stat } from 'node:fs/promises'
 import { type CriLine, nanoseconds, parseLine } from './cri.ts'
+import { brokenStreams, type Generation, generationsOf, orNull } from './generations.ts'
 import type { LogSource } from './sources.ts'
 import { tailStart } from './tail.ts'
 
@@ -23,14 +23,19 @@ const LINE_LIMIT_BYTES = 256 * 1024
 const NEWLINE = 0x0a
 
 /**
- * Reads one container's log forward: rotated files first (`.log.2`, `.log.1`, `.log`), then what is
- * appended, across rotation, truncation and a file that is made anew. Holds one chunk and the begun
- * lines of two streams, never more.
+ * Reads one container's log forward: the oldest of its files first, then what is appended, across
+ * rotation, truncation and a file that is made anew. Holds one chunk and the begun lines of two streams,
+ * never more. Where files are missing in between, no line is put together from both sides of the gap.
  */
 export class ContainerLog {
   readonly source: LogSource
   #file: FileHandle | null = null
   #inode = -1
+  #number: number | null = null
+  /** Files up to this number have been read or passed over, whatever became of them. */
+  #passed = 0
+  /** Streams whose next entries are the rest of a line whose begin is lost; `first`: see brokenPath. */
+  #broken: readonly string[] = []
   #offset = 0
   #rest: Buffer = Buffer.alloc(0)
   #order = 0n
@@ -42,17 +47,18 @@ export class ContainerLog {
 
   /** Start at the last `lines` lines; null: at the oldest line there is. */
   async seek(lines: number | null): Promise<void> {
-    const files = await this.#generations()
+    const files = await generationsOf(this.source.path)
     if (lines === null) {
-      await this.#open(files[0] ?? null, 0)
+      await this.#open(files[0] ?? null, files)
       return
     }
     let missing = lines
     for (const file of files.toReversed()) {
-      await this.#open(file, 0)
+      await this.#open(file, files)
       if (this.#file === null) continue
       const found = await tailStart(this.#file, missing)
       this.#offset = found.offset
+      if (found.offset > 0) this.#broken = []
       missing -= found.lines
       if (missing <= 0) return
     }
@@ -102,9 +108,9 @@ export class ContainerLog {
   async #advance(): Promise<boolean> {
     const current = await orNull(stat(this.source.path))
     if (current?.ino === this.#inode) return false
-    const files = await this.#generations()
+    const files = await generationsOf(this.source.path)
     const at = files.findIndex(({ inode }) => inode === this.#inode)
-    const next = at < 0 ? files[0] : files[at + 1]
+    const next = at < 0 ? files.find((file) => this.#isNew(file)) : files[at + 1]
     if (next === undefined) return false
     // The writer left this file before it made the next one: what came in between is read first.
     const late = await this.#chunk()
@@ -112,35 +118,37 @@ export class ContainerLog {
       this.#offset -= late.length
       return true
     }
-    await this.#open(next, 0)
+    const number = files[at]?.number ?? this.#number
+    const follows = number !== null && next.number === number + 1
+    const isFirst = this.#file === null && this.#inode < 0
+    await this.#open(next, files)
+    if (follows) this.#broken = []
+    else if (!isFirst) this.#leap()
     return this.#file !== null
   }
 
-  async #open(file: Generation | null, offset: number): Promise<void> {
+  #isNew({ number }: Generation): boolean {
+    return number === null || number > this.#passed
+  }
+
+  /** Files are missing before this one: what had begun there has no end here. */
+  #leap(): void {
+    this.#begun.clear()
+    if (this.#number !== null && this.#broken.length === 0) this.#broken = ['first']
+  }
+
+  async #open(file: Generation | null, among: readonly Generation[]): Promise<void> {
     await this.close()
     this.#rest = Buffer.alloc(0)
-    this.#offset = offset
+    this.#offset = 0
     if (file === null) return
     this.#file = await orNull(open(file.path, 'r'))
     // Renamed in between: the handle says which file this really is.
     this.#inode = (await this.#file?.stat())?.ino ?? -1
-  }
-
-  /** The files of this log, the oldest first. */
-  async #generations(): Promise<readonly Generation[]> {
-    const folder = dirname(this.source.path)
-    const name = basename(this.source.path)
-    const numbered = ((await orNull(readdir(folder))) ?? [])
-      .filter((entry) => entry.startsWith(`${name}.`) && /\.\d{1,6}$/.test(entry))
-      .sort((a, b) => numberOf(b) - numberOf(a))
-    const found = await Promise.all(
-      [...numbered, name].map(async (entry) => {
-        const path = join(folder, entry)
-        const facts = await orNull(stat(path))
-        return facts === null ? null : { path, inode: facts.ino }
-      }),
-    )
-    return found.filter((file) => file !== null)
+    this.#number = file.number
+    // One without a number is newer than all that have one.
+    this.#passed = file.number ?? among.findLast(({ number }) => number !== null)?.number ?? 0
+    this.#broken = await brokenStreams(file.path)
   }
 
   #entries(chunk: Buffer): readonly LogEntry[] {
@@ -159,9 +167,18 @@ export class ContainerLog {
     return entries
   }
 
+  /** Whether an entry is what is left of a line whose begin is lost: half a line is none. */
+  #isRest({ stream, partial }: CriLine): boolean {
+    if (this.#broken.length === 0) return false
+    if (this.#broken.includes('first')) this.#broken = [stream]
+    if (!this.#broken.includes(stream)) return false
+    if (!partial) this.#broken = this.#broken.filter((name) => name !== stream)
+    return true
+  }
+
   #take(bytes: Buffer, into: LogEntry[]): void {
     const line = parseLine(bytes)
-    if (line === null) return
+    if (line === null || this.#isRest(line)) return
     this.#order = nanoseconds(line.time) ?? this.#order
     const begun = this.#begun.get(line.stream)
     const entry: LogEntry = {
@@ -175,20 +192,5 @@ export class ContainerLog {
     this.#begun.delete(line.stream)
     if (entry.whole || entry.text.length > LINE_LIMIT_BYTES) into.push(entry)
     else this.#begun.set(line.stream, entry)
-  }
-}
-
-interface Generation {
-  readonly path: string
-  readonly inode: number
-}
-
-const numberOf = (name: string): number => Number(name.slice(name.lastIndexOf('.') + 1))
-
-async function orNull<T>(promise: Promise<T>): Promise<T | null> {
-  try {
-    return await promise
-  } catch {
-    return null
   }
 }

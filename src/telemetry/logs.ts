@@ -1,10 +1,11 @@
 import { watch } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ContainerLog, type LogEntry } from './container-log.ts'
 import { logFolder, logSources, type SourceRequest } from './sources.ts'
 
 export type { LogEntry } from './container-log.ts'
-export { logSources } from './sources.ts'
+export { logSources, silentSources } from './sources.ts'
 
 export interface LogRequest extends SourceRequest {
   /** Go on after the end, with containers that come later too. */
@@ -77,7 +78,9 @@ async function* past(
 
 async function* future(logs: Logs, request: LogRequest): AsyncGenerator<LogEntry> {
   const wanted = within(request)
-  using changes = folderChanges(logFolder(request))
+  // Links lie in the one, what is written in the other.
+  const folder = logFolder(request)
+  using changes = folderChanges([folder, join(folder, 'kept')])
   let quietSince = Date.now()
   while (!request.signal.aborted && Date.now() <= (request.untilMs ?? Number.POSITIVE_INFINITY)) {
     const changed = changes.next()
@@ -116,25 +119,28 @@ interface Changes extends Disposable {
   next(): { within(ms: number, signal: AbortSignal): Promise<void> }
 }
 
-function folderChanges(folder: string): Changes {
+function folderChanges(folders: readonly string[]): Changes {
   let wake: () => void = () => {}
-  let watcher: ReturnType<typeof watch> | null = null
-  const stopWatching = () => {
-    watcher?.close()
-    watcher = null
+  const watchers = new Map<string, ReturnType<typeof watch>>()
+  const stopWatching = (folder: string) => {
+    watchers.get(folder)?.close()
+    watchers.delete(folder)
   }
-  const startWatching = () => {
-    if (watcher !== null) return
+  const startWatching = (folder: string) => {
+    if (watchers.has(folder)) return
     try {
-      watcher = watch(folder, { persistent: false }, () => wake())
-      watcher.on('error', stopWatching)
+      const watcher = watch(folder, { persistent: false }, () => wake())
+      watchers.set(
+        folder,
+        watcher.on('error', () => stopWatching(folder)),
+      )
     } catch {
-      watcher = null
+      // It is not there yet, or inotify has no watch left: then the timer looks.
     }
   }
   return {
     next() {
-      startWatching()
+      for (const folder of folders) startWatching(folder)
       const changed = new Promise<void>((resolve) => {
         wake = resolve
       })
@@ -149,6 +155,8 @@ function folderChanges(folder: string): Changes {
         },
       }
     },
-    [Symbol.dispose]: stopWatching,
+    [Symbol.dispose]() {
+      for (const folder of folders) stopWatching(folder)
+    },
   }
 }

@@ -33,34 +33,66 @@ export async function logSources(
   )
 }
 
+/** Containers of which no log is kept, by label, sorted. */
+export async function silentSources(
+  request: SourceRequest,
+): Promise<readonly Pick<LogSource, 'label' | 'service'>[]> {
+  const { root, project, services } = request
+  const folder = join(root, 'projects', project, 'containers')
+  const names = (await entries(folder)).filter((name) => name.endsWith('.json')).sort()
+  const found = await Promise.all(
+    names.map(async (name) => {
+      const record = await readRecord(join(folder, name))
+      const label = labelOf(project, name.slice(0, -'.json'.length))
+      return record?.driver === 'none' ? { label, service: record.service ?? label } : null
+    }),
+  )
+  return found
+    .filter((source) => source !== null)
+    .filter(({ service }) => services.length === 0 || services.includes(service))
+}
+
 export const logFolder = ({ root, project }: SourceRequest): string =>
   join(root, 'projects', project, 'logs')
 
 async function sourceOf(request: SourceRequest, container: string): Promise<LogSource> {
   const { root, project } = request
-  const prefix = `${project}-`
-  const label = container.startsWith(prefix) ? container.slice(prefix.length) : container
+  const label = labelOf(project, container)
   const numbered = /^(.+)-\d+$/.exec(label)?.[1] ?? label
-  const recorded = await recordedService(
+  const record = await readRecord(
     join(root, 'projects', project, 'containers', `${container}.json`),
   )
   return {
     container,
-    service: recorded ?? numbered,
+    service: record?.service ?? numbered,
     label,
     path: join(logFolder(request), `${container}.log`),
   }
 }
 
+const labelOf = (project: string, container: string): string =>
+  container.startsWith(`${project}-`) ? container.slice(project.length + 1) : container
+
 /** The name says the service but for `container_name`; then only the container's record knows. */
-async function recordedService(path: string): Promise<string | null> {
+async function readRecord(
+  path: string,
+): Promise<{ readonly service: string | null; readonly driver: string | null } | null> {
   try {
     const record: unknown = JSON.parse(await readFile(path, 'utf8'))
-    if (typeof record !== 'object' || record === null || !('service' in record)) return null
-    return typeof record.service === 'string' ? record.service : null
+    return {
+      service: textAt(record, 'service'),
+      driver: textAt(record, 'spec', 'logging', 'driver'),
+    }
   } catch {
     return null
   }
+}
+
+function textAt(from: unknown, ...path: readonly string[]): string | null {
+  let at = from
+  for (const key of path)
+    at = typeof at === 'object' && at !== null ? (at as Record<string, unknown>)[key] : null
+  return typeof at === 'string' ? at : null
 }
 
 async function entries(folder: string): Promise<readonly string[]> {

@@ -5,7 +5,12 @@ import type { AgentParts, Roots } from '../../src/agent/parts.ts'
 import type { UpOptions } from '../../src/agent/wire.ts'
 import { PakError } from '../../src/errors.ts'
 import { type MemoryExecutor, memoryExecutor } from '../../src/executor/memory/memory.ts'
-import type { ContainerSpec, DesiredState, Service } from '../../src/model/desired.ts'
+import {
+  type ContainerSpec,
+  type DesiredState,
+  FILE_LOGGING,
+  type Service,
+} from '../../src/model/desired.ts'
 import { NO_LIMITS } from '../../src/model/limits.ts'
 
 /** All that an agent is joined with, on a host in memory. */
@@ -114,4 +119,5 @@ export const SPEC: ContainerSpec = {
   pidMode: null,
   ipcMode: null,
   utsMode: null,
+  logging: FILE_LOGGING,
 }

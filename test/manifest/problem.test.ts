@@ -69,7 +69,7 @@ test('what belongs to later work says so', async () => {
     ['secrets: [a]', 'secrets are not supported yet'],
     ['deploy: { update_config: {} }', '`update_config` is not supported yet'],
     ['deploy: { resources: { reservations: {} } }', 'reservations are not supported yet'],
-    ['logging: {}', '`logging` is not supported yet'],
+    ['logging: { driver: syslog }', 'logs are kept in files only'],
     ['ports: ["53:53/sctp"]', 'publishing sctp is not supported yet'],
     ['ports: ["[::1]:80:80"]', 'publishing on IPv6 is not supported yet'],
     ['ports: [80]', 'a port chosen by pak is not supported yet; say which: `80:80`'],

@@ -1,12 +1,13 @@
 import { apply } from '../../src/executor/apply.ts'
 import { type MemoryExecutor, memoryExecutor } from '../../src/executor/memory/memory.ts'
-import type {
-  ContainerSpec,
-  Dependency,
-  DesiredState,
-  Network,
-  Service,
-  Volume,
+import {
+  type ContainerSpec,
+  type Dependency,
+  type DesiredState,
+  FILE_LOGGING,
+  type Network,
+  type Service,
+  type Volume,
 } from '../../src/model/desired.ts'
 import { NO_LIMITS } from '../../src/model/limits.ts'
 import type { Plan } from '../../src/model/plan.ts'
@@ -66,6 +67,7 @@ export function spec(over: Partial<ContainerSpec> = {}): ContainerSpec {
     pidMode: null,
     ipcMode: null,
     utsMode: null,
+    logging: FILE_LOGGING,
     ...over,
   }
 }

@@ -4,7 +4,7 @@ import { copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node
 import { join } from 'node:path'
 import { PakError } from '../../src/errors.ts'
 import { hostKernel } from '../../src/kernel/host.ts'
-import type { ContainerSpec } from '../../src/model/desired.ts'
+import { type ContainerSpec, FILE_LOGGING } from '../../src/model/desired.ts'
 import { NO_LIMITS } from '../../src/model/limits.ts'
 import { type CgroupHost, detectCgroups } from '../../src/runtime/cgroups.ts'
 import { execExitCode, execProcess } from '../../src/runtime/exec.ts'
@@ -54,6 +54,7 @@ export const PLAIN: ContainerSpec = {
   pidMode: null,
   ipcMode: null,
   utsMode: null,
+  logging: FILE_LOGGING,
 }
 
 export interface Ran {
@@ -123,7 +124,7 @@ export async function startContainer(
       id,
       name: 'one',
       bundle,
-      logPath,
+      log: { path: logPath, mostBytes: 10_000_000 },
       exitDir,
     })
     await runtime.start(id)

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type LogRequest, readLogs } from '../../src/telemetry/logs.ts'
+import { advanceLog, beginLog } from '../../src/telemetry/rotation.ts'
 import { eventually } from '../support/eventually.ts'
 
 const START = Date.parse('2026-01-01T00:00:00Z')
@@ -13,18 +14,24 @@ interface LogFolder extends AsyncDisposable {
   path(container: string): string
   write(name: string, lines: readonly string[]): Promise<void>
   append(container: string, text: string): Promise<void>
+  /** What a monitor does when its file is full. */
+  rotate(container: string): Promise<void>
   request(change?: Partial<LogRequest>): LogRequest
 }
 
 async function logFolder(): Promise<LogFolder> {
   const root = await fs.mkdtemp(join(tmpdir(), 'pakt-logs-'))
   const path = (container: string) => join(root, 'projects/shop/logs', `${container}.log`)
-  await fs.mkdir(dirname(path('x')), { recursive: true })
+  await fs.mkdir(join(dirname(path('x')), 'kept'), { recursive: true })
   return {
     root,
     path,
     write: (name, lines) => fs.writeFile(path(name), lines.map((line) => `${line}\n`).join('')),
     append: (container, text) => fs.appendFile(path(container), text),
+    rotate: async (container) => {
+      await fs.writeFile(`${path(container)}.tmp`, '')
+      await fs.rename(`${path(container)}.tmp`, path(container))
+    },
     request: (change = {}) => ({
       root,
       project: 'shop',
@@ -113,7 +120,8 @@ test('the last lines of each container, through rotated files and partial lines'
     found.map((text) => text.slice(0, 16)),
     ['db-1: only', 'web-1: line 4998', 'web-1: line 4999'],
   )
-  await fs.rename(logs.path('shop-web-1'), `${logs.path('shop-web-1')}.1`)
+  await beginLog(logs.path('shop-web-1'), { maxBytes: 10_000_000, maxFiles: 3 })
+  await logs.rotate('shop-web-1')
   await logs.write('shop-web-1', [line(6000, 'half ', 'P'), line(6001, 'and half')])
   assert.equal((await texts(logs.request({ services: ['web'], tail: 3 }))).length, 3)
   assert.is((await texts(logs.request({ services: ['web'], tail: 1 })))[0], 'web-1: half and half')
@@ -184,12 +192,18 @@ test('following shows what is appended, new containers, and goes on after rotati
   await logs.write('shop-db-1', [line(3, 'c')])
   await eventually('another container', () => follower.lines.includes('db-1: c'))
   await logs.append('shop-web-1', `${line(4, 'd')}\n`)
-  await fs.rename(logs.path('shop-web-1'), `${logs.path('shop-web-1')}.1`)
+  await advanceLog(logs.path('shop-web-1'), 9)
+  await logs.rotate('shop-web-1')
   await logs.write('shop-web-1', [line(5, 'e')])
   await eventually('after rotation', () => follower.lines.includes('web-1: e'))
   // Rotated twice between two looks: the file in the middle is not missed.
-  await fs.rename(`${logs.path('shop-web-1')}.1`, `${logs.path('shop-web-1')}.2`)
-  await fs.rename(logs.path('shop-web-1'), `${logs.path('shop-web-1')}.1`)
+  for (const text of ['', line(5.5, 'e and a half\n')]) {
+    await advanceLog(logs.path('shop-web-1'), 9)
+    await logs.rotate('shop-web-1')
+    await logs.append('shop-web-1', text)
+  }
+  await advanceLog(logs.path('shop-web-1'), 9)
+  await logs.rotate('shop-web-1')
   await logs.write('shop-web-1', [line(6, 'f')])
   await eventually('after another', () => follower.lines.includes('web-1: f'))
   await follower.stop()
@@ -199,6 +213,7 @@ test('following shows what is appended, new containers, and goes on after rotati
     'db-1: c',
     'web-1: d',
     'web-1: e',
+    'web-1: e and a half',
     'web-1: f',
   ])
 })
@@ -245,10 +260,8 @@ test('a follower misses nothing of a writer that does not stop', async () => {
   for (let at = 0; at < 300; at += 1) {
     await logs.append('shop-web-1', `${line(at, String(at))}\n`)
     if (at % 60 === 59) {
-      const path = logs.path('shop-web-1')
-      for (const n of [4, 3, 2, 1])
-        await fs.rename(`${path}.${n}`, `${path}.${n + 1}`).catch(() => {})
-      await fs.rename(path, `${path}.1`)
+      await advanceLog(logs.path('shop-web-1'), 9)
+      await logs.rotate('shop-web-1')
     }
   }
   await eventually('the last line', () => follower.lines.includes('web-1: 299'))

@@ -6,9 +6,11 @@ import type { Colors } from '../terminal.ts'
 
 /** `logs`: every line behind the name of its container. */
 export async function printLogs(
-  { entries, labels }: LogLines,
+  { entries, labels, silent }: LogLines,
   invocation: Invocation,
 ): Promise<undefined> {
+  for (const label of silent)
+    invocation.terminal.warn(`${label}: no log is kept (\`logging.driver: none\`)`)
   const print = linePrinter(invocation, labels)
   for await (const entry of entries) await print(entry)
 }

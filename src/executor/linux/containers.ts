@@ -75,9 +75,10 @@ export async function removeContainers(
     if (await host.kernel.exists(host.layout.bundle(record.id))) held.push(record)
   await release(host, held, context)
   await host.kernel.removeTree(...records.map(({ id }) => host.layout.storage(id)))
-  return forEach(steps, context, ({ args }) =>
-    host.records.drop(context.project, 'containers', args.container),
-  )
+  return forEach(steps, context, async ({ args }) => {
+    await host.records.drop(context.project, 'containers', args.container)
+    if (args.forGood) await host.logs.remove(context.project, args.container)
+  })
 }
 
 /** Fields of class `live`: written into the running cgroup where they are limits, into the record always. */

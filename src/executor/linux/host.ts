@@ -5,6 +5,7 @@ import type { CgroupHost } from '../../runtime/cgroups.ts'
 import type { OciRuntime } from '../../runtime/oci.ts'
 import type { SecurityHost } from '../../security/fragment.ts'
 import type { Layout } from './layout.ts'
+import type { LogKeeper } from './logs.ts'
 import type { MountBaseline } from './lost-mounts.ts'
 import type { RecordStore } from './records.ts'
 
@@ -13,6 +14,7 @@ export interface LinuxHost {
   readonly kernel: Kernel
   readonly layout: Layout
   readonly records: RecordStore
+  readonly logs: LogKeeper
   readonly oci: OciRuntime
   readonly images: ImageStore
   readonly cgroups: CgroupHost

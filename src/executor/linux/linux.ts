@@ -15,6 +15,7 @@ import { handlers } from './handlers.ts'
 import type { LinuxHost } from './host.ts'
 import { inspectProject } from './inspect.ts'
 import { type Layout, layoutOf, type Roots } from './layout.ts'
+import { LogKeeper } from './logs.ts'
 import { watchOom } from './oom.ts'
 import { preflight } from './preflight.ts'
 import { projectProcesses } from './processes.ts'
@@ -48,10 +49,12 @@ export async function releaseHost(kernel: Kernel, layout: Layout): Promise<void>
 export async function linuxHost(options: LinuxOptions): Promise<LinuxHost> {
   const { kernel } = options
   const layout = layoutOf(options)
+  const records = new RecordStore(kernel, layout)
   return {
     kernel,
     layout,
-    records: new RecordStore(kernel, layout),
+    records,
+    logs: new LogKeeper(layout, records),
     oci: await ociRuntime(kernel, { name: options.runtime, root: layout.ociRoot }),
     cgroups: await detectCgroups(kernel),
     security: await securityHost(kernel, options.runtime),
@@ -97,6 +100,7 @@ function watchHost(host: LinuxHost, onChange: Parameters<Executor['watch']>[0]):
     [Symbol.dispose]() {
       exits.close()
       sentinel[Symbol.dispose]()
+      host.logs[Symbol.dispose]()
       oom?.then((watching) => watching[Symbol.dispose](), warn)
     },
   }

@@ -14,6 +14,7 @@ export function ensureProjects(
     await host.cgroups.ensureParent(host.layout.projectCgroup(context.project), args.limits)
     await host.kernel.makeFolder(dirname(host.layout.log(context.project, 'any')), 0o700)
     await host.records.putProject(context.project, { limits: args.limits })
+    await host.logs.keep(context.project)
   })
 }
 
@@ -24,6 +25,7 @@ export function removeProjects(
 ): Promise<readonly StepOutcome[]> {
   return forEach(steps, context, async () => {
     await host.cgroups.removeParent(host.layout.projectCgroup(context.project))
+    host.logs.forget(context.project)
     await host.records.dropProject(context.project)
     if ((await host.records.projectNames()).length === 0)
       await host.cgroups.removeParent(`/${host.layout.cgroupParent}`)

@@ -1,7 +1,7 @@
 import { PakError } from '../../errors.ts'
 import { identify } from '../../kernel/process.ts'
 import type { StepOf } from '../../model/plan.ts'
-import { createContainers } from '../../runtime/monitor.ts'
+import { createContainers, type MonitorLog } from '../../runtime/monitor.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
 import { attachContainers } from './attach.ts'
 import { forEach } from './batch.ts'
@@ -16,6 +16,7 @@ interface Launch {
   readonly record: ContainerRecord
   readonly index: number
   pid: number
+  log: MonitorLog | null
 }
 
 /** So many are created at once; while the runtime creates these, those before them are wired and let go. */
@@ -50,7 +51,10 @@ export async function startContainers(
     const [writing, creating] = [written, created]
     written = writing.then(() =>
       through(group, (ready) =>
-        forEach(ready, context, ({ record }) => writeBundle(host, context.project, record)),
+        forEach(ready, context, async (launch) => {
+          launch.log = await host.logs.begin(context.project, launch.record)
+          await writeBundle(host, context.project, launch.record)
+        }),
       ),
     )
     created = Promise.all([written, creating]).then(() =>
@@ -103,7 +107,7 @@ async function pending(
       if (record.run === null) await host.records.putContainer(context.project, { ...record, run })
       continue
     }
-    launches.push({ record, index, pid: 0 })
+    launches.push({ record, index, pid: 0, log: null })
     if (await host.kernel.exists(host.layout.bundle(record.id))) leftovers.push(record)
   }
   await release(host, leftovers, context)
@@ -117,12 +121,12 @@ async function create(
 ): Promise<readonly StepOutcome[]> {
   const results = await createContainers(
     host.kernel,
-    launches.map(({ record }) => ({
+    launches.map(({ record, log }) => ({
       runtime: host.oci,
       id: record.id,
       name: record.name,
       bundle: host.layout.bundle(record.id),
-      logPath: host.layout.log(context.project, record.name),
+      log,
       exitDir: host.layout.exits,
       signal: context.signal,
     })),

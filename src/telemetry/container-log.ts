@@ -20,6 +20,8 @@ export interface LogEntry {
 const CHUNK_BYTES = 64 * 1024
 /** A line longer than this is handed on in pieces. */
 const LINE_LIMIT_BYTES = 256 * 1024
+/** So much is left out of a line whose begin is lost. */
+const REST_LIMIT_BYTES = 64 * 1024
 const NEWLINE = 0x0a
 
 /**
@@ -36,6 +38,7 @@ export class ContainerLog {
   #passed = 0
   /** Streams whose next entries are the rest of a line whose begin is lost; `first`: see brokenPath. */
   #broken: readonly string[] = []
+  #leftOut = 0
   #offset = 0
   #rest: Buffer = Buffer.alloc(0)
   #order = 0n
@@ -121,8 +124,9 @@ export class ContainerLog {
     const number = files[at]?.number ?? this.#number
     const follows = number !== null && next.number === number + 1
     const isFirst = this.#file === null && this.#inode < 0
+    const broken = this.#broken
     await this.#open(next, files)
-    if (follows) this.#broken = []
+    if (follows) this.#broken = broken
     else if (!isFirst) this.#leap()
     return this.#file !== null
   }
@@ -149,6 +153,7 @@ export class ContainerLog {
     // One without a number is newer than all that have one.
     this.#passed = file.number ?? among.findLast(({ number }) => number !== null)?.number ?? 0
     this.#broken = await brokenStreams(file.path)
+    this.#leftOut = 0
   }
 
   #entries(chunk: Buffer): readonly LogEntry[] {
@@ -167,12 +172,17 @@ export class ContainerLog {
     return entries
   }
 
-  /** Whether an entry is what is left of a line whose begin is lost: half a line is none. */
-  #isRest({ stream, partial }: CriLine): boolean {
+  /**
+   * Whether an entry is what is left of a line whose begin is lost: half a line is none. Of one that comes
+   * in pieces in any case, as a program makes it that never ends a line, all but some of it is shown.
+   */
+  #isRest({ stream, partial, text }: CriLine): boolean {
     if (this.#broken.length === 0) return false
     if (this.#broken.includes('first')) this.#broken = [stream]
     if (!this.#broken.includes(stream)) return false
-    if (!partial) this.#broken = this.#broken.filter((name) => name !== stream)
+    this.#leftOut += text.length
+    if (!partial || this.#leftOut > REST_LIMIT_BYTES)
+      this.#broken = this.#broken.filter((name) => name !== stream)
     return true
   }
 

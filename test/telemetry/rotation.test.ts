@@ -9,7 +9,7 @@ import { advanceLog, beginLog, removeLog } from '../../src/telemetry/rotation.ts
 const MAX_BYTES = 4096
 
 /** A log with a monitor that writes it as conmon does, file by file. */
-async function monitored(maxFiles: number) {
+async function monitored(maxFiles: number, maxBytes = MAX_BYTES) {
   const root = await fs.mkdtemp(join(tmpdir(), 'pakt-rotation-'))
   const path = join(root, 'projects/shop/logs/shop-web-1.log')
   await fs.mkdir(dirname(path), { recursive: true })
@@ -19,7 +19,7 @@ async function monitored(maxFiles: number) {
     root,
     path,
     begin: async () => {
-      mostBytes = await beginLog(path, { maxBytes: MAX_BYTES, maxFiles })
+      mostBytes = await beginLog(path, { maxBytes, maxFiles })
       written = 0
     },
     /** `P ` begins an entry that goes on; true: it went on to another file for it. */
@@ -135,6 +135,15 @@ test('half of a line whose begin is gone is no line; a whole one of the other st
     for (const found of texts) assert.match(found, /^(err \d+|(\d+)x{500}\2\.)$/)
     if (Number(text) % 10 === 0) assert.ok(texts.includes(`err ${text}`))
   }
+})
+
+test('of a line without an end the newest part is shown', async () => {
+  await using log = await monitored(2, 200_000)
+  for (let at = 0; at < 300; at += 1)
+    if (await log.write(`P ${String(at).padStart(3, '0')}${'x'.repeat(8000)}`)) await log.advance()
+  const shown = (await log.texts()).join('')
+  assert.ok(shown.length > 100_000)
+  assert.match(shown, /299x{8000}$/)
 })
 
 test('a removed log leaves nothing', async () => {

@@ -14,7 +14,7 @@ import {
   parseSampleMs,
   parseUpRequest,
 } from './requests.ts'
-import type { ResultLine } from './wire.ts'
+import type { CopyPlace, ResultLine } from './wire.ts'
 
 /** The agent's HTTP server, not listening yet. */
 export function apiServer(desk: Desk): Server {
@@ -61,6 +61,8 @@ const ROUTES: readonly (readonly [method: string, path: RegExp, handler: Handler
   ['POST', /^\/v1\/images\/import$/, importImage],
   ['DELETE', /^\/v1\/images\/([^/]+)$/, removeImage],
   ['POST', /^\/v1\/exec$/, exec],
+  ['GET', /^\/v1\/files$/, readFiles],
+  ['POST', /^\/v1\/files$/, writeFiles],
   ['POST', /^\/v1\/launch$/, launch],
   ['POST', /^\/v1\/launch\/end$/, launchEnd],
 ]
@@ -236,4 +238,31 @@ async function launch({ desk, request }: Exchange): Promise<unknown> {
 async function launchEnd({ desk, request }: Exchange): Promise<unknown> {
   await desk.shop.parts.oneOffs.end(parseLaunchEnd(await readJson(request)))
   return {}
+}
+
+async function readFiles({ desk, query, response }: Exchange): Promise<undefined> {
+  const at = placeOf(query)
+  await copying(desk, at, () => desk.shop.parts.files.read(at, response))
+}
+
+async function writeFiles({ desk, query, request }: Exchange): Promise<unknown> {
+  const at = placeOf(query)
+  await copying(desk, at, () => desk.shop.parts.files.write(at, request))
+  return {}
+}
+
+/** What does not run must not be started meanwhile; of what runs nothing has to wait for a long copy. */
+async function copying(desk: Desk, at: CopyPlace, work: () => Promise<void>): Promise<void> {
+  const row = (await desk.containers(at.project)).find(
+    ({ container }) => container === at.container,
+  )
+  const runs = row?.state === 'running' || row?.state === 'paused'
+  await (runs ? work() : desk.loop.exclusive(at.project, work))
+}
+
+function placeOf(query: URLSearchParams): CopyPlace {
+  const path = query.get('path') ?? ''
+  if (path === '' || path.includes('\0')) throw new RequestError(400, 'request `path`: invalid')
+  const container = parseName(query.get('container'), 'container')
+  return { project: parseProject(query.get('project')), container, path }
 }

@@ -1,4 +1,5 @@
 import { removeStrayStorage } from '../executor/linux/containers.ts'
+import { copyIn, copyOut } from '../executor/linux/copy.ts'
 import { imageUsers } from '../executor/linux/images.ts'
 import { layoutOf } from '../executor/linux/layout.ts'
 import { linuxExecutor, linuxHost, prepareHost, releaseHost } from '../executor/linux/linux.ts'
@@ -27,6 +28,10 @@ export async function assemble(context: AgentContext): Promise<AgentParts> {
     oneOffs: {
       launch: (request) => launchOneOff(host, request),
       end: (request) => endOneOff(host, request),
+    },
+    files: {
+      read: (at, to) => copyOut(host, at, to),
+      write: (at, from) => copyIn(host, at, from),
     },
     volumes: {
       list: () => listVolumes(host),

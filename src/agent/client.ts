@@ -12,6 +12,7 @@ import type {
   ActionRequest,
   AgentStatus,
   ContainerRow,
+  CopyPlace,
   DownRequest,
   EventsQuery,
   LaunchEnd,
@@ -143,6 +144,18 @@ export class AgentClient {
 
   async launchEnd(end: LaunchEnd): Promise<void> {
     await this.#ask({ method: 'POST', path: '/v1/launch/end', body: end, idempotent: true })
+  }
+
+  /** A tar of one thing in a container. */
+  readFiles(at: CopyPlace, signal?: AbortSignal): Promise<Readable> {
+    const path = `/v1/files${query({ ...at })}`
+    return this.#transport.stream({ method: 'GET', path, idempotent: true, signal })
+  }
+
+  /** Unpack a tar in a container. */
+  async writeFiles(at: CopyPlace, archive: Readable, signal?: AbortSignal): Promise<void> {
+    const path = `/v1/files${query({ ...at })}`
+    await this.#ask({ method: 'POST', path, upload: archive, idempotent: false, signal })
   }
 
   async *#operate(

@@ -59,6 +59,10 @@ export function sendError(response: ServerResponse, error: unknown): void {
     sendJson(response, statusOf(error), { error: facts })
     return
   }
+  if (response.getHeader('content-type') !== 'application/x-ndjson') {
+    response.destroy()
+    return
+  }
   response.end(`${JSON.stringify({ type: 'error', error: facts })}\n`)
 }
 

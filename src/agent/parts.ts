@@ -1,9 +1,9 @@
-import type { Readable } from 'node:stream'
+import type { Readable, Writable } from 'node:stream'
 import type { ExecInvocation, Executor } from '../executor/executor.ts'
 import type { EndedRun, RestartVerdict } from '../executor/linux/settle.ts'
 import type { ImageRecord } from '../model/image.ts'
 import type { Health } from '../model/status.ts'
-import type { LaunchEnd, LaunchRequest, VolumeRow } from './wire.ts'
+import type { CopyPlace, LaunchEnd, LaunchRequest, VolumeRow } from './wire.ts'
 
 /** Which agent this is. Two of them with different roots never meet. */
 export interface Roots {
@@ -35,10 +35,17 @@ export interface AgentParts {
   readonly volumes: VolumeStore
   readonly images: ImageStorePart
   readonly oneOffs: OneOffs
+  readonly files: ContainerFiles
   /** Undo what was done to the host for containers, so that nothing is left when the last one went. */
   readonly releaseHost: () => Promise<void>
   /** Takes over the sockets; `null`: this host has no use for names (memory). */
   readonly startDns: ((sockets: DnsSockets, signal: AbortSignal) => Promise<void>) | null
+}
+
+/** Files of containers, running or not, as tar streams. */
+export interface ContainerFiles {
+  read(at: CopyPlace, to: Writable): Promise<void>
+  write(at: CopyPlace, from: Readable): Promise<void>
 }
 
 /** Containers whose stdio is their caller's, and not the monitor's. */

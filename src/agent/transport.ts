@@ -42,6 +42,11 @@ export class Transport {
     return parse(call, text)
   }
 
+  /** The answer as it comes. */
+  stream(call: Call): Promise<Readable> {
+    return this.#send(call)
+  }
+
   /** The lines of the answer, as they come. Ends with an error when the agent ends in the middle. */
   async *lines(call: Call): AsyncGenerator<object> {
     const response = await this.#send(call)

@@ -62,6 +62,13 @@ export interface UpRequest extends PlanRequest {
   readonly oneOff?: string | null
 }
 
+/** A path in a container. */
+export interface CopyPlace {
+  readonly project: string
+  readonly container: string
+  readonly path: string
+}
+
 /** Start what an `up` with `oneOff` has made, with the caller's own stdio. */
 export interface LaunchRequest {
   readonly project: string

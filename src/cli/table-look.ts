@@ -97,7 +97,7 @@ export const EXEC: CommandSpec = {
 
 export const RUN: CommandSpec = {
   name: 'run',
-  summary: 'Run a command in a new container with the settings of a service',
+  summary: 'Run a command in a new container, set up as a service is',
   words: '<service> [command...]',
   completes: 'service',
   passThrough: true,
@@ -126,6 +126,26 @@ export const RUN: CommandSpec = {
     'It is no replica: up, stop and restart leave it alone, down removes it. It has names and addresses\n' +
     "of its own. The exit status is the command's; 125: pak itself, 126, 127, 128+n: as pak exec.",
   run: async (invocation) => (await import('./commands/run.ts')).run(invocation),
+}
+
+export const CP: CommandSpec = {
+  name: 'cp',
+  summary: 'Copy files into a container or out of it, running or not',
+  words: '<from> <to>',
+  completes: 'files',
+  examples: [
+    'pak cp web:/etc/nginx ./nginx      out of it',
+    'pak cp site/. web:/srv             what is in site, into /srv',
+    'pak cp web:/data - > data.tar      as a tar',
+  ],
+  options: [
+    { flags: '-a, --archive', summary: 'into it with the owners that files have here; else root' },
+    { flags: '--index <n>', summary: 'which replica (default 1)' },
+  ],
+  notes:
+    'Links are followed inside the container only. Of one that does not run only its own layers are there,\n' +
+    'not its volumes.',
+  run: async (invocation) => (await import('./commands/cp.ts')).cp(invocation),
 }
 
 export const INSPECT: CommandSpec = {

@@ -1,6 +1,6 @@
 import type { CommandSpec } from './grammar.ts'
 import { AGENT, COMPLETE, COMPLETION, DOCTOR, SCHEMA, VERSION } from './table-host.ts'
-import { EVENTS, EXEC, IMAGE, INSPECT, LOGS, NETWORK, PS, RUN, VOLUME } from './table-look.ts'
+import { CP, EVENTS, EXEC, IMAGE, INSPECT, LOGS, NETWORK, PS, RUN, VOLUME } from './table-look.ts'
 import { CONFIG, VALIDATE } from './table-manifest.ts'
 import {
   DOWN,
@@ -29,6 +29,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   TOP,
   EXEC,
   RUN,
+  CP,
   START,
   STOP,
   RESTART,

@@ -28,6 +28,7 @@ export function memoryParts(
       },
       end: async () => {},
     },
+    files: { read: async () => {}, write: async () => {} },
     volumes: { list: async () => [], remove: async () => {} },
     images: {
       list: async () => [],

@@ -1,4 +1,7 @@
 // not in the emulated machine: nothing of it depends on the version of cgroups, and it starts Node dozens of times
+import { existsSync } from 'node:fs'
+import { mkdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { eventually } from '../support/eventually.ts'
@@ -103,6 +106,62 @@ testUnless(test, lacksContainers(), 'run: one container more, with this stdio', 
   assert.equal(await names(), ['once', 'paktrun-db-1', 'paktrun-web-1'])
   await pak.ok(['down'])
   assert.equal(await names(), [])
+})
+
+testUnless(test, lacksContainers(), 'cp both ways, and no link leads out', async () => {
+  await using pak = await labWith(
+    'paktcp',
+    service(
+      'web',
+      'mkdir -p /srv/a; echo one > /srv/a/f; ln -s f /srv/a/l; ln -s /srv /way; ln -s /etc /srv/etc; ln -s ../../../../.. /up; exec sleep 100000',
+      '  tmpfs: [/mem]\n',
+    ),
+  )
+  const at = (...path: readonly string[]) => join(pak.folder, ...path)
+  const text = (...path: readonly string[]) => readFile(at(...path), 'utf8')
+  await pak.ok(['up', '-d'])
+  await eventually(
+    'it has made its files',
+    async () => (await pak.run(['exec', 'web', 'test', '-L', '/up'])).exitCode === 0,
+  )
+  await pak.ok(['cp', 'web:/way/a/f', 'f'])
+  assert.is(await text('f'), 'one\n')
+  await pak.ok(['cp', 'web:/srv/a', 'new'])
+  assert.is(await text('new', 'l'), 'one\n')
+  await mkdir(at('there'))
+  await pak.ok(['cp', 'web:/srv/a', 'there'])
+  assert.is(await text('there', 'a', 'f'), 'one\n')
+  await pak.ok(['cp', 'web:/srv/a/.', 'there'])
+  assert.is(await text('there', 'f'), 'one\n')
+  assert.is((await pak.run(['cp', 'web:/none', 'x'])).exitCode, 1)
+
+  // /srv/etc is a link to /etc: the container's, never this machine's. /up stops at the root.
+  const name = `pakt-${process.pid}`
+  await pak.write('in/sub/g', 'two\n')
+  await pak.ok(['cp', 'in/sub/g', `web:/srv/etc/${name}`])
+  assert.not.ok(existsSync(`/etc/${name}`))
+  const cat = async (path: string) => pak.ok(['exec', 'web', 'cat', path])
+  assert.is(await cat(`/etc/${name}`), 'two\n')
+  await pak.ok(['cp', 'in', `web:/up/${name}`])
+  assert.is(await cat(`/${name}/sub/g`), 'two\n')
+  assert.not.ok(existsSync(`/${name}`))
+  await pak.ok(['cp', 'in/.', 'web:/mem'])
+  assert.is(await cat('/mem/sub/g'), 'two\n')
+  await pak.ok(['cp', 'in', 'web:/srv'])
+  assert.is((await pak.ok(['exec', 'web', 'stat', '-c', '%u', '/srv/in/sub/g'])).trim(), '0')
+  await pak.write('in/sub/g', 'three\n')
+  await pak.ok(['cp', 'in', 'web:/srv'])
+  assert.is(await cat('/srv/in/sub/g'), 'three\n')
+
+  await pak.ok(['stop'])
+  await pak.ok(['cp', 'web:/srv/in/sub/g', 'stopped'])
+  assert.is(await text('stopped'), 'three\n')
+  await pak.ok(['cp', 'f', `web:/srv/etc/${name}`])
+  assert.not.ok(existsSync(`/etc/${name}`))
+  const hidden = await pak.run(['cp', 'f', 'web:/mem/f'])
+  assert.match(hidden.stderr, /only while it runs/)
+  await pak.ok(['start'])
+  assert.is(await cat(`/etc/${name}`), 'one\n')
 })
 
 test.run()

@@ -1,6 +1,7 @@
 import { survey } from '../converge.ts'
 import { errorFacts } from '../errors.ts'
 import type { ApplyResult } from '../executor/apply.ts'
+import type { Address } from '../model/address.ts'
 import type { DesiredState } from '../model/desired.ts'
 import type { ObservedState } from '../model/observed.ts'
 import type { Plan } from '../model/plan.ts'
@@ -65,6 +66,7 @@ export async function up(
   caller: Caller,
 ): Promise<ResultLine> {
   shop.restarts.forget(project)
+  shop.contest.forget(project)
   const decide = decideUp(shop, options, await otherOrigin(shop, project, options.origin))
   const { result } = await perform(shop, {
     ...workOf(project, 'up', caller),
@@ -103,6 +105,7 @@ export async function down(
   caller: Caller,
 ): Promise<ResultLine> {
   shop.restarts.forget(project)
+  shop.contest.forget(project)
   const { result } = await perform(shop, {
     ...workOf(project, 'down', caller),
     desired: desired ?? (await shop.kept.read(project)),
@@ -121,6 +124,7 @@ export async function act(
   caller: Caller,
 ): Promise<ResultLine> {
   shop.restarts.forget(project)
+  shop.contest.forget(project)
   const { result } = await perform(shop, {
     ...workOf(project, 'action', caller),
     cause: action,
@@ -143,16 +147,23 @@ export async function pass(shop: Workshop, project: string, cause: string): Prom
     return { ok, wakeAt: null }
   }
   let plannedAt = shop.now()
-  const { result, observed } = await perform(shop, {
+  const {
+    result,
+    observed,
+    plan: planned,
+  } = await perform(shop, {
     ...workOf(project, 'loop', NOBODY),
     cause,
     desired,
     decide: (wanted, seen) => {
       plannedAt = shop.now()
-      return wanted === null ? nothing(project) : plan(wanted, seen, loopOptions(plannedAt))
+      return wanted === null
+        ? nothing(project)
+        : plan(wanted, seen, loopOptions(plannedAt, shop.contest.leave(project, plannedAt)))
     },
     onAccepted: async () => {},
   })
+  shop.events.add(shop.contest.count(planned, plannedAt))
   const wakeAt = desired === null ? null : nextLook(observed, plannedAt)
   return { ok: result.failed.length === 0, wakeAt }
 }
@@ -181,7 +192,7 @@ function decideUp(shop: Workshop, options: UpOptions, warnings: readonly string[
   }
 }
 
-const loopOptions = (now: Date) =>
+const loopOptions = (now: Date, leave: ReadonlySet<Address>) =>
   ({
     services: null,
     noDeps: false,
@@ -192,6 +203,7 @@ const loopOptions = (now: Date) =>
     timeoutMs: null,
     now: now.toISOString(),
     waitTimeoutMs: 300_000,
+    leave,
   }) as const
 
 function workOf(

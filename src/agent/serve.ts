@@ -3,6 +3,7 @@ import type { Server } from 'node:http'
 import { join } from 'node:path'
 import type { Kernel } from '../kernel/kernel.ts'
 import { apiServer } from './api.ts'
+import { Contest } from './contest.ts'
 import { Departure } from './departure.ts'
 import { Desk } from './desk.ts'
 import { EventLog } from './events.ts'
@@ -93,7 +94,15 @@ async function openShop({ roots, kernel, parts, dns }: ServeOptions): Promise<Wo
   const joined = await parts({ ...roots, dnsPort: dns?.port ?? 0, healthOf })
   prober.restore(parseSnapshot(await kernel.readText(healthFile)))
   const kept = new KeptStore(kernel, roots.root)
-  return { parts: joined, kept, events, prober, restarts: new RestartMemory(), now }
+  return {
+    parts: joined,
+    kept,
+    events,
+    prober,
+    restarts: new RestartMemory(),
+    contest: new Contest(),
+    now,
+  }
 }
 
 function parseSnapshot(text: string | null): ReturnType<Prober['snapshot']> {

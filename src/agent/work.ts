@@ -5,6 +5,7 @@ import type { DesiredState } from '../model/desired.ts'
 import type { ApplyEvent, PakEvent } from '../model/events.ts'
 import type { ObservedState } from '../model/observed.ts'
 import type { Plan, Step } from '../model/plan.ts'
+import type { Contest } from './contest.ts'
 import type { EventLog } from './events.ts'
 import { beginJournal, type JournalRun, type Verb } from './journal.ts'
 import type { KeptStore } from './kept-store.ts'
@@ -22,6 +23,7 @@ export interface Workshop {
   readonly events: EventLog
   readonly prober: Prober
   readonly restarts: RestartMemory
+  readonly contest: Contest
   readonly now: () => Date
 }
 

@@ -16,8 +16,9 @@ export function readNow(path: string): string | null {
     const fd = fs.openSync(path, 'r')
     try {
       let size = fs.readSync(fd, buffer, 0, MOST_BYTES, null)
-      // A list of things comes a page at a time; what leaves that much room was all there is.
-      for (let more = size; more > PAGE_BYTES / 2 && size < MOST_BYTES; size += more)
+      // A list of things comes a page at a time, and a long line waits for the next: only what is much shorter
+      // than a page was all there is.
+      for (let more = size; more > PAGE_BYTES / 8 && size < MOST_BYTES; size += more)
         more = fs.readSync(fd, buffer, size, MOST_BYTES - size, null)
       return buffer.toString('utf8', 0, size)
     } finally {

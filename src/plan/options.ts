@@ -1,3 +1,5 @@
+import type { Address } from '../model/address.ts'
+
 /** What a caller may ask of `plan`. */
 export interface PlanOptions {
   /** Limit the plan to these services and, unless `noDeps`, what they depend on; `null`: all. */
@@ -17,4 +19,6 @@ export interface PlanOptions {
   readonly now: string
   /** Bound of every `service.wait`. */
   readonly waitTimeoutMs: number
+  /** What others changed here is not put right now: they insist, and so would pak. Default: nothing. */
+  readonly leave?: ReadonlySet<Address>
 }

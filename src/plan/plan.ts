@@ -6,6 +6,7 @@ import type { RecordWork, VolumeWork } from './draft.ts'
 import { compareLimits } from './fields.ts'
 import { firewallWork } from './firewall.ts'
 import { follow } from './follow.ts'
+import { overlooked, overlooking } from './leave.ts'
 import { declaredNetworks, replacedNetworks, unusedNetworks } from './networks.ts'
 import type { PlanOptions } from './options.ts'
 import { type Scope, scopeOf } from './scope.ts'
@@ -14,7 +15,9 @@ import { asItIs, byPlace, compareText, MISSING, ORPHAN, type Unit, wantedOf } fr
 import { judge, judgeOutsider } from './verdict.ts'
 
 /** Everything that has to be done so that what is becomes what should be, with its reasons. */
-export function plan(desired: DesiredState, observed: ObservedState, options: PlanOptions): Plan {
+export function plan(desired: DesiredState, seen: ObservedState, options: PlanOptions): Plan {
+  const leave = options.leave ?? new Set()
+  const observed = overlooking(seen, leave)
   const scope = scopeOf(desired, options)
   const declared = declaredNetworks(desired, observed, scope)
   const at: Sides = { desired, observed, options, scope, replaced: replacedNetworks(declared) }
@@ -29,7 +32,10 @@ export function plan(desired: DesiredState, observed: ObservedState, options: Pl
     networks: networks.sort((a, b) => compareText(a.name, b.name)),
     volumes: volumeWork(at, units),
     units,
-    firewall: firewallWork(observed, networks, units),
+    firewall: overlooked(firewallWork(observed, networks, units), {
+      project: desired.project,
+      leave,
+    }),
     stop: { graceMs: options.timeoutMs, signal: null, byUser: false },
     waitTimeoutMs: options.waitTimeoutMs,
     warnings: warningsOf(at, units),

@@ -59,7 +59,7 @@ export function sendError(response: ServerResponse, error: unknown): void {
     sendJson(response, statusOf(error), { error: facts })
     return
   }
-  if (response.getHeader('content-type') !== 'application/x-ndjson') {
+  if (response.getHeader('content-type') !== LINES) {
     response.destroy()
     return
   }
@@ -77,7 +77,7 @@ export class LineWriter {
   write(line: object): void {
     const response = this.#response
     if (response.destroyed || response.writableEnded) return
-    if (!response.headersSent) response.writeHead(200, { 'content-type': 'application/x-ndjson' })
+    beginLines(response)
     response.write(`${JSON.stringify(line)}\n`)
     if (response.writableLength > BACKLOG_LIMIT_BYTES) response.destroy()
   }
@@ -86,12 +86,21 @@ export class LineWriter {
   async end(): Promise<void> {
     const response = this.#response
     if (response.destroyed) return
-    if (!response.headersSent) response.writeHead(200, { 'content-type': 'application/x-ndjson' })
+    beginLines(response)
     await new Promise<void>((resolve) => {
       response.once('close', resolve)
       response.end(resolve)
     })
   }
+}
+
+const LINES = 'application/x-ndjson'
+
+/** Set, not given to `writeHead`: only then can it be asked for later what was begun. */
+function beginLines(response: ServerResponse): void {
+  if (response.headersSent) return
+  response.setHeader('content-type', LINES)
+  response.writeHead(200)
 }
 
 function statusOf(error: unknown): number {

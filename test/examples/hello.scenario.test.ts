@@ -1,3 +1,4 @@
+// not in the emulated machine: its page gives up on a part after one second, which code there does not keep
 import * as fs from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'

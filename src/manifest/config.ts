@@ -11,7 +11,7 @@ import type {
   SecurityOptions,
   Service,
 } from '../model/desired.ts'
-import type { Limits } from '../model/limits.ts'
+import type { IoLimit, Limits } from '../model/limits.ts'
 
 type Plain = Readonly<Record<string, unknown>>
 
@@ -68,16 +68,35 @@ function unlessEmpty<T extends object>(value: T): T | null {
 const ifTrue = (value: boolean) => (value ? true : null)
 
 function limits(value: Limits): Plain | null {
-  const {
-    cpuMillis,
-    memoryBytes: memory,
-    swapBytes: swap,
-    pids,
-    cpuWeight: cpu_weight,
-    cpuset,
-  } = value
-  const cpu = cpuMillis === null ? null : cpuMillis / 1000
-  return unlessEmpty(compact({ cpu, memory, swap, pids, cpu_weight, cpuset }))
+  const { cpuMillis, cpuBurstMillis } = value
+  return unlessEmpty(
+    compact({
+      cpu: cpuMillis === null ? null : cpuMillis / 1000,
+      cpu_burst: cpuBurstMillis === null ? null : cpuBurstMillis / 1000,
+      memory: value.memoryBytes,
+      memory_high: value.memoryHighBytes,
+      memory_reservation: value.memoryReservationBytes,
+      swap: value.swapBytes,
+      swappiness: value.swappiness,
+      pids: value.pids,
+      cpu_weight: value.cpuWeight,
+      cpuset: value.cpuset,
+      io: unlessEmpty(value.io.map(ioLimit)),
+      io_weight: value.ioWeight,
+      hugepages: unlessEmpty(value.hugepages),
+      oom: value.oom === 'process' ? 'process' : null,
+    }),
+  )
+}
+
+function ioLimit({ kind, path, readBps, writeBps, readIops, writeIops }: IoLimit): Plain {
+  return compact({
+    [kind]: path,
+    read_bps: readBps,
+    write_bps: writeBps,
+    read_iops: readIops,
+    write_iops: writeIops,
+  })
 }
 
 function network({ driver, internal, subnet, gateway, labels }: Network): Plain {
@@ -230,6 +249,7 @@ function confinement(container: ContainerSpec): Plain {
     pid: pidMode === null ? null : namespace(pidMode),
     ipc: ipcMode === null ? null : namespace(ipcMode),
     uts: container.utsMode,
+    oom_score_adj: container.oomScoreAdj === 0 ? null : container.oomScoreAdj,
   }
 }
 

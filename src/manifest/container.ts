@@ -17,7 +17,7 @@ import { hostPath, normalizeMounts } from './mounts.ts'
 import * as names from './names.ts'
 import * as networks from './networks.ts'
 import { normalizePorts, parseExpose } from './ports.ts'
-import { parseDuration, parseSize } from './quantities.ts'
+import { parseDuration, parseInteger, parseSize } from './quantities.ts'
 import * as security from './security.ts'
 import { child, type Field, itemsOf, spanOf, textOf } from './tree.ts'
 import { splitWords } from './words.ts'
@@ -108,8 +108,11 @@ function normalizeConfinement(context: Context, { at, each }: Reader) {
     pidMode: networks.normalizeNamespace(context, at('pid'), []),
     ipcMode: networks.normalizeNamespace(context, at('ipc'), ['private', 'shareable']),
     utsMode: at('uts') === null ? null : ('host' as const),
+    oomScoreAdj: take(context, at('oom_score_adj'), { parse: parseOomScore, fallback: 0 }),
   }
 }
+
+const parseOomScore = parseInteger({ what: 'OOM score', least: -1000, most: 1000 })
 
 function normalizeSource(context: Context, service: Field): RootSource {
   const image = child(service, 'image')

@@ -1,47 +1,100 @@
 import type { Limits } from '../model/limits.ts'
 import { type Context, complain, Refusal, take } from './context.ts'
+import { normalizeHugepages, normalizeIo, normalizeIoWeight } from './limits-io.ts'
 import { renderPath, shown } from './problem.ts'
-import { parseCpu, parseCpuset, parseInteger, parseSize } from './quantities.ts'
+import { parseCpu, parseCpuset, parseDuration, parseInteger, parseSize } from './quantities.ts'
 import { child, type Field, textOf } from './tree.ts'
 
 /** `limits` of the project. */
-export function normalizeLimits(context: Context, field: Field | null): Limits {
-  return normalize(context, (name) => [child(field, name)])
+export function normalizeLimits(context: Context, limits: Field | null): Limits {
+  for (const name of ['swappiness', 'oom']) {
+    const own = child(limits, name)
+    if (own !== null)
+      complain(context, own, new Refusal(`\`${name}\` is said for a container, not for a project`))
+  }
+  const made = normalize({ context, limits, blkio: null, aliases: {} })
+  return bounded(context, limits, { ...made, oom: null, swappiness: null })
 }
 
 /** `limits` of a service and all its aliases; two that contradict each other are an error. */
 export function normalizeServiceLimits(context: Context, service: Field): Limits {
   const limits = child(service, 'limits')
-  const compose = child(child(child(service, 'deploy'), 'resources'), 'limits')
-  const aliases: Readonly<Record<LimitName, readonly (Field | null)[]>> = {
+  const resources = child(child(service, 'deploy'), 'resources')
+  const compose = child(resources, 'limits')
+  const reserved = child(child(resources, 'reservations'), 'memory')
+  const aliases = {
     cpu: [child(service, 'cpus'), child(compose, 'cpus')],
     memory: [child(service, 'mem_limit'), child(compose, 'memory')],
-    swap: [],
+    memory_reservation: [child(service, 'mem_reservation'), reserved],
+    swappiness: [child(service, 'mem_swappiness')],
     pids: [child(service, 'pids_limit'), child(compose, 'pids')],
-    cpu_weight: [],
     cpuset: [child(service, 'cpuset')],
   }
-  const made = normalize(context, (name) => [child(limits, name), ...aliases[name]])
-  return withSwap(context, service, withShares(context, service, made))
+  const made = normalize({ context, limits, blkio: child(service, 'blkio_config'), aliases })
+  const cpu = withQuota(context, service, withShares(context, service, made))
+  return bounded(context, limits ?? service, withSwap(context, service, cpu))
 }
 
-type LimitName = 'cpu' | 'memory' | 'swap' | 'pids' | 'cpu_weight' | 'cpuset'
+type LimitName =
+  | 'cpu'
+  | 'cpu_burst'
+  | 'cpu_weight'
+  | 'cpuset'
+  | 'memory'
+  | 'memory_high'
+  | 'memory_reservation'
+  | 'swap'
+  | 'swappiness'
+  | 'pids'
 
-function normalize(
-  context: Context,
-  fields: (name: LimitName) => readonly (Field | null)[],
-): Limits {
+interface Written {
+  readonly context: Context
+  readonly limits: Field | null
+  readonly blkio: Field | null
+  /** Compose's words for the same. */
+  readonly aliases: Readonly<Partial<Record<LimitName, readonly (Field | null)[]>>>
+}
+
+function normalize({ context, limits, blkio, aliases }: Written): Limits {
+  const read = <T>(name: LimitName, parse: (text: string) => T | null) =>
+    agreed(context, [child(limits, name), ...(aliases[name] ?? [])], parse)
   return {
-    cpuMillis: agreed(context, fields('cpu'), parseCpu),
-    cpuWeight: agreed(context, fields('cpu_weight'), parseWeight),
-    cpuset: agreed(context, fields('cpuset'), parseCpuset),
-    memoryBytes: agreed(context, fields('memory'), parseMemory),
-    swapBytes: agreed(context, fields('swap'), parseSize),
-    pids: agreed(context, fields('pids'), parsePids),
+    cpuMillis: read('cpu', parseCpu),
+    cpuBurstMillis: read('cpu_burst', parseCpu),
+    cpuWeight: read('cpu_weight', parseWeight),
+    cpuset: read('cpuset', parseCpuset),
+    memoryBytes: read('memory', parseMemory),
+    memoryHighBytes: read('memory_high', parseMemory),
+    memoryReservationBytes: read('memory_reservation', parseSize),
+    swapBytes: read('swap', parseSize),
+    swappiness: read('swappiness', parseSwappiness),
+    pids: read('pids', parsePids),
+    io: normalizeIo(context, child(limits, 'io'), blkio),
+    ioWeight: normalizeIoWeight(context, child(limits, 'io_weight'), blkio),
+    hugepages: normalizeHugepages(context, child(limits, 'hugepages')),
+    oom: textOf(child(limits, 'oom')) === 'process' ? 'process' : 'container',
   }
 }
 
 const parseWeight = parseInteger({ what: 'weight', least: 1, most: 10_000 })
+const parseSwappiness = parseInteger({ what: 'swappiness', least: 0, most: 100 })
+
+/** Pairs of limits that the kernel, or reason, does not take. */
+function bounded(context: Context, owner: Field | null, limits: Limits): Limits {
+  const { cpuMillis, cpuBurstMillis, memoryBytes, memoryReservationBytes } = limits
+  const refuse = (name: string, reason: string) => {
+    const field = child(owner, name) ?? owner
+    if (field !== null && !context.problems.covers(field.path))
+      complain(context, field, new Refusal(reason))
+  }
+  if (cpuBurstMillis !== null && cpuMillis === null)
+    refuse('cpu_burst', '`cpu_burst` needs a `cpu` limit')
+  else if ((cpuBurstMillis ?? 0) > (cpuMillis ?? 0))
+    refuse('cpu_burst', '`cpu_burst` is more than `cpu`, which the kernel does not take')
+  if (memoryReservationBytes !== null && memoryReservationBytes > (memoryBytes ?? Infinity))
+    refuse('memory_reservation', 'more memory is reserved than the memory limit allows')
+  return limits
+}
 
 function parseMemory(text: string): number {
   const bytes = parseSize(text)
@@ -81,6 +134,33 @@ function withShares(context: Context, service: Field, limits: Limits): Limits {
 }
 
 const parseShares = parseInteger({ what: 'CPU shares', least: 2, most: 262_144 })
+
+/** The kernel's own words: microseconds of CPU time in each period. */
+function withQuota(context: Context, service: Field, limits: Limits): Limits {
+  const [quotaField, periodField] = [child(service, 'cpu_quota'), child(service, 'cpu_period')]
+  const fallback = DEFAULT_PERIOD_USEC
+  const period = take(context, periodField, { parse: parsePeriod, fallback })
+  if (quotaField === null) {
+    if (periodField !== null)
+      complain(context, periodField, new Refusal('`cpu_period` needs a `cpu_quota`'))
+    return limits
+  }
+  const parse = (text: string) => (/^(-1|0)$/.test(text) ? null : parseQuota(text))
+  const quota = take<number | null>(context, quotaField, { parse, fallback: null })
+  if (quota === null || context.problems.covers(quotaField.path)) return limits
+  const cpuMillis = Math.round((quota * 1000) / period)
+  if (cpuMillis < 10) complain(context, quotaField, new Refusal('a CPU limit is at least 1%'))
+  if (limits.cpuMillis !== null && limits.cpuMillis !== cpuMillis)
+    complain(context, quotaField, new Refusal('it contradicts another CPU limit of this service'))
+  return { ...limits, cpuMillis }
+}
+
+const DEFAULT_PERIOD_USEC = 100_000
+const parseQuota = parseInteger({ what: 'CPU quota', least: 1000, most: 10 ** 12 })
+const periodOf = parseInteger({ what: 'CPU period', least: 1000, most: 1_000_000 })
+/** Microseconds, or a duration as Compose also takes it. */
+const parsePeriod = (text: string): number =>
+  periodOf(/^[0-9]+$/.test(text) ? text : String(parseDuration(text) * 1000))
 
 /** Compose's `memswap_limit` counts memory and swap together. */
 function withSwap(context: Context, service: Field, limits: Limits): Limits {

@@ -85,6 +85,8 @@ export interface ContainerSpec {
   readonly pidMode: NamespaceMode | null
   readonly ipcMode: NamespaceMode | null
   readonly utsMode: 'host' | null
+  /** Added to the badness of its processes when the machine is out of memory: -1000 to 1000. */
+  readonly oomScoreAdj: number
 }
 
 export type RootSource =

@@ -14,7 +14,7 @@ import {
   type SecurityOptions,
   type Ulimit,
 } from '../model/desired.ts'
-import type { Limits } from '../model/limits.ts'
+import type { IoLimit, Limits } from '../model/limits.ts'
 import { type Compare, entries, fields, keyed, unordered, value } from './compare.ts'
 import { bytesText, cpuText, durationText } from './quantity.ts'
 
@@ -28,11 +28,19 @@ interface Field<T> {
 
 export const compareLimits: Compare<Limits | null> = fields<Limits>('limits', [
   { name: 'cpu', show: (limits) => cpuText(limits.cpuMillis) },
+  { name: 'cpu_burst', show: (limits) => cpuText(limits.cpuBurstMillis) },
   { name: 'cpu_weight', show: (limits) => limits.cpuWeight },
   { name: 'cpuset', show: (limits) => limits.cpuset },
   { name: 'memory', show: (limits) => bytesText(limits.memoryBytes) },
+  { name: 'memory_high', show: (limits) => bytesText(limits.memoryHighBytes) },
+  { name: 'memory_reservation', show: (limits) => bytesText(limits.memoryReservationBytes) },
   { name: 'swap', show: (limits) => bytesText(limits.swapBytes) },
+  { name: 'swappiness', show: (limits) => limits.swappiness },
   { name: 'pids', show: (limits) => limits.pids },
+  { name: 'io', show: (limits) => limits.io.map(ioText) },
+  { name: 'io_weight', show: (limits) => limits.ioWeight },
+  { name: 'hugepages', show: (limits) => limits.hugepages },
+  { name: 'oom', show: (limits) => limits.oom },
 ])
 
 /**
@@ -125,6 +133,19 @@ export const FIELDS: { readonly [K in keyof ContainerSpec]: Field<ContainerSpec[
   pidMode: { on: 'recreate', compare: value('pid', modeText) },
   ipcMode: { on: 'recreate', compare: value('ipc', modeText) },
   utsMode: { on: 'recreate', compare: value('uts') },
+  oomScoreAdj: { on: 'recreate', compare: value('oom_score_adj') },
+}
+
+/** `/var read_bps=10M`. */
+function ioText({ path, readBps, writeBps, readIops, writeIops }: IoLimit): string {
+  const rates = [
+    ['read_bps', bytesText(readBps)],
+    ['write_bps', bytesText(writeBps)],
+    ['read_iops', readIops],
+    ['write_iops', writeIops],
+  ] as const
+  const said = rates.flatMap(([name, rate]) => (rate === null ? [] : [`${name}=${rate}`]))
+  return [path, ...said].join(' ')
 }
 
 export function sourceText(source: RootSource): string {

@@ -4,9 +4,11 @@ import type { Kernel } from '../kernel/kernel.ts'
 import type { Limits } from '../model/limits.ts'
 import { freeze, isFrozen, thaw } from './cgroup-freezer.ts'
 import { killCgroup, processesOf } from './cgroup-kill.ts'
-import { driftedLimits, readLimits, writeLimits } from './cgroup-limits.ts'
+import { lacking } from './cgroup-lacking.ts'
+import { driftedLimits, type ReadableLimits, readLimits, writeLimits } from './cgroup-limits.ts'
 import { adopt, limitFolders, strayed } from './cgroup-members.ts'
 import { type CgroupMounts, detectMounts, hierarchies, pathIn } from './cgroup-mounts.ts'
+import { makeRoom } from './cgroup-room.ts'
 import { type CgroupUsage, readCpuUsec, readOomKills, readUsage } from './cgroup-usage.ts'
 
 /**
@@ -19,8 +21,8 @@ export interface CgroupHost {
   /** Whether a cgroup2 tree without (most) controllers stands beside v1. */
   readonly hybrid: boolean
   readonly swapAccounting: boolean
-  /** What of these limits the kernel cannot enforce, in the manifest's words; empty: nothing. */
-  lacking(limits: Limits): readonly string[]
+  /** Which of these limits the kernel cannot enforce, in the manifest's words with the reason; empty: none. */
+  lacking(limits: Limits): Promise<readonly string[]>
   /** Make a cgroup that holds other cgroups, its parents included, or bring its limits up to date. */
   ensureParent(path: string, limits: Limits): Promise<void>
   /** Remove it with all that is below, deepest first. PakError `conflict` when processes are in there. */
@@ -28,7 +30,7 @@ export interface CgroupHost {
   /** Write limits into a cgroup that runs: same processes. `null` takes a limit off. */
   update(path: string, limits: Limits): Promise<void>
   /** What the kernel enforces now (a cpuset like the parent's reads as none); `null` when there is no such cgroup. */
-  limits(path: string): Promise<Limits | null>
+  limits(path: string): Promise<ReadableLimits | null>
   /** What the kernel has otherwise than these limits: somebody else wrote there. One fact for each file. */
   drift(path: string, limits: Limits): Promise<readonly string[]>
   /** Where a process is instead of this cgroup or one below it; `null`: it is there, or gone. Costs one read. */
@@ -57,8 +59,7 @@ export interface CgroupHost {
 const CGROUP_ROOT = '/sys/fs/cgroup'
 const UNIFIED = posix.join(CGROUP_ROOT, 'unified')
 const REMOVE_LIMIT_MS = 2000
-/** What pak's limits need; `io` only so that its use can be read. */
-const CONTROLLERS = ['cpu', 'cpuset', 'memory', 'pids', 'io']
+const CONTROLLERS = ['cpu', 'cpuset', 'memory', 'pids', 'io', 'hugetlb']
 
 /** Reads the mount table of pak's own mount namespace. PakError `host` when no cgroups are mounted. */
 export async function detectCgroups(kernel: Kernel): Promise<CgroupHost> {
@@ -67,9 +68,10 @@ export async function detectCgroups(kernel: Kernel): Promise<CgroupHost> {
     version: mounts.version,
     hybrid: mounts.hybrid,
     swapAccounting: mounts.swapAccounting,
-    lacking: (limits) => lacking(mounts, limits),
+    lacking: (limits) => lacking(kernel, mounts, limits),
     ensureParent: async (path, limits) => {
       await makeParent(kernel, mounts, path)
+      await makeRoom(kernel, { mounts, path, limits })
       await writeLimits(kernel, { mounts, path, limits })
     },
     removeParent: (path) => removeTree(kernel, mounts, path),
@@ -120,22 +122,6 @@ async function hasOwnMounts(kernel: Kernel): Promise<boolean> {
 async function runMount(kernel: Kernel, tool: string, args: readonly string[]): Promise<void> {
   const { exitCode, stderr } = await kernel.run(tool, args)
   if (exitCode !== 0) throw new PakError('host', `${tool} \`${UNIFIED}\`: ${stderr.trim()}`)
-}
-
-function lacking(mounts: CgroupMounts, limits: Limits): readonly string[] {
-  const needs = [
-    ['cpu', 'cpu', limits.cpuMillis],
-    ['cpu', 'cpu_weight', limits.cpuWeight],
-    ['cpuset', 'cpuset', limits.cpuset],
-    ['memory', 'memory', limits.memoryBytes],
-    ['pids', 'pids', limits.pids],
-  ] as const
-  const missing = needs.flatMap(([controller, word, value]) =>
-    value === null || mounts.controllers.has(controller) ? [] : [word],
-  )
-  // Where swap is not even accounted for it cannot be limited, but none is as good as zero.
-  const swap = limits.swapBytes !== null && limits.swapBytes > 0 && !mounts.swapAccounting
-  return swap ? [...missing, 'swap'] : missing
 }
 
 /** Each level in turn: on v2 a controller works in a cgroup only when all its parents hand it down. */

@@ -20,6 +20,7 @@ export interface OciProcess {
   readonly capabilities: OciCapabilities
   readonly rlimits: readonly OciRlimit[]
   readonly noNewPrivileges: boolean
+  readonly oomScoreAdj?: number
   readonly apparmorProfile?: string
 }
 

@@ -56,6 +56,8 @@ export function processFrame({
     capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities },
     rlimits,
     noNewPrivileges,
+    // Not even zero unasked: without CAP_SYS_RESOURCE nobody may lower what pak itself has.
+    ...(spec.oomScoreAdj === 0 ? {} : { oomScoreAdj: spec.oomScoreAdj }),
     ...(apparmor === null ? {} : { apparmorProfile: apparmor }),
   }
 }

@@ -33,7 +33,7 @@ export function ociResources(limits: Limits, host: ResourceHost): OciResources {
       : { swap: limits.memoryBytes + limits.swapBytes }),
   }
   const unified = {
-    'memory.oom.group': '1',
+    'memory.oom.group': limits.oom === 'process' ? '0' : '1',
     ...(limits.cpuWeight === null ? {} : { 'cpu.weight': String(limits.cpuWeight) }),
   }
   return {
@@ -42,6 +42,16 @@ export function ociResources(limits: Limits, host: ResourceHost): OciResources {
     ...(limits.pids === null ? {} : { pids: { limit: limits.pids } }),
     ...(host.version === 2 ? { unified } : {}),
   }
+}
+
+/** Whether there are limits that not every OCI runtime knows: they are written before the container starts. */
+export function beyondRuntimes(limits: Limits): boolean {
+  const { cpuBurstMillis, memoryHighBytes, memoryReservationBytes, swappiness, ioWeight } = limits
+  const single = [cpuBurstMillis, memoryHighBytes, memoryReservationBytes, swappiness, ioWeight]
+  return (
+    limits.io.length + Object.keys(limits.hugepages).length > 0 ||
+    single.some((value) => value !== null)
+  )
 }
 
 /** Microseconds of CPU time in each period of so many microseconds. */

@@ -121,4 +121,5 @@ export const SPEC: ContainerSpec = {
   ipcMode: null,
   utsMode: null,
   logging: FILE_LOGGING,
+  oomScoreAdj: 0,
 }

@@ -219,6 +219,41 @@ test('limits in all their forms', async () => {
   assert.is((await of('cpu_shares: 1024')).cpuWeight, 39)
   assert.is((await of('pids_limit: -1')).pids, null)
   assert.is((await of('cpuset: "3,0-1,2"')).cpuset, '0-3')
+  assert.is((await of('cpu_quota: 25000')).cpuMillis, 250)
+  assert.is((await of('cpu_quota: 25000, cpu_period: 50ms')).cpuMillis, 500)
+  assert.is((await of('cpu_quota: -1')).cpuMillis, null)
+  assert.is((await of('limits: { cpu: 50%, cpu_burst: 10% }')).cpuBurstMillis, 100)
+  assert.is((await of('mem_reservation: 32m')).memoryReservationBytes, 32 * 1024 * 1024)
+  const reserved = 'deploy: { resources: { reservations: { memory: 1m } } }'
+  assert.is((await of(reserved)).memoryReservationBytes, 1024 * 1024)
+  assert.is((await of('limits: { memory_high: 48M }')).memoryHighBytes, 48 * 1024 * 1024)
+  assert.is((await of('mem_swappiness: 10')).swappiness, 10)
+  assert.equal((await of('limits: { hugepages: { 2MB: 64M } }')).hugepages, { '2MB': 2 ** 26 })
+  assert.equal((await of('limits: { oom: process }')).oom, 'process')
+  assert.equal((await of('limits: { pids: 5 }')).oom, 'container')
+})
+
+test('the speed of disks in pak’s words and in Compose’s', async () => {
+  const of = async (lines: string) => (await container(lines)).limits
+  const io = { readBps: null, writeBps: null, readIops: null, writeIops: null }
+  assert.equal((await of('limits: { io: [{ path: /var/, read_bps: 10M, write_iops: 5 }] }')).io, [
+    { ...io, kind: 'path', path: '/var', readBps: 10 * 2 ** 20, writeIops: 5 },
+  ])
+  const compose = await of(`blkio_config:
+      { weight: 200, device_read_bps: [{ path: /dev/sdb, rate: 12mb }, { path: /dev/sda, rate: 1 }],
+        device_write_iops: [{ path: /dev/sdb, rate: 30 }] }`)
+  assert.equal(compose.io, [
+    { ...io, kind: 'device', path: '/dev/sda', readBps: 1 },
+    { ...io, kind: 'device', path: '/dev/sdb', readBps: 12 * 2 ** 20, writeIops: 30 },
+  ])
+  assert.is(compose.ioWeight, 1200)
+  const { desired } = await load('limits: { io: [{ device: /dev/sda, read_iops: 9 }], cpu: 2 }')
+  assert.is(desired.limits.io[0]?.readIops, 9)
+  assert.is(desired.limits.oom, null)
+  assert.match(
+    (await problemsOf('limits: { oom: process }\ncontainers: {}')).join(),
+    /`oom` is said for a container, not for a project/,
+  )
 })
 
 test('sharing a namespace makes a dependency', async () => {

@@ -28,6 +28,17 @@ const limits = fc.record(
     ),
     memory: fc.constantFrom('64M', '1.5G', '600k', 1048576),
     swap: fc.constantFrom(0, '1m'),
+    memory_high: fc.constantFrom('32M', 1048576),
+    memory_reservation: fc.constantFrom('512k', 65536),
+    io: fc.constantFrom(
+      [{ path: '/', read_bps: '1M' }],
+      [
+        { device: '/dev/sda', write_iops: 3, read_iops: 4 },
+        { path: './x', write_bps: 7 },
+      ],
+    ),
+    io_weight: fc.integer({ min: 1, max: 10_000 }),
+    hugepages: fc.constantFrom({ '2MB': '4M', '1GB': 0 }),
     pids: fc.integer({ min: 1, max: 1000 }),
     cpu_weight: fc.integer({ min: 1, max: 10000 }),
     cpuset: fc.constantFrom('0', '2,0,1', '0-2,4'),

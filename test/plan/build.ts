@@ -68,6 +68,7 @@ export function spec(over: Partial<ContainerSpec> = {}): ContainerSpec {
     ipcMode: null,
     utsMode: null,
     logging: FILE_LOGGING,
+    oomScoreAdj: 0,
     ...over,
   }
 }

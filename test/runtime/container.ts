@@ -55,6 +55,7 @@ export const PLAIN: ContainerSpec = {
   ipcMode: null,
   utsMode: null,
   logging: FILE_LOGGING,
+  oomScoreAdj: 0,
 }
 
 export interface Ran {

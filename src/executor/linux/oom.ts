@@ -51,7 +51,7 @@ const LOOK_AGAIN_MS = 20
 
 async function killIfOom(host: LinuxHost, containerId: string): Promise<void> {
   const found = host.records.find(containerId)
-  if (found === null) return
+  if (found === null || found.record.spec.limits.oom === 'process') return
   // The monitor writes the file anew for each notice, but only what is not there yet makes an event.
   await host.kernel.removeTree(join(host.layout.bundle(containerId), 'oom'))
   const cgroup = host.layout.cgroup(found.project, found.record.name)

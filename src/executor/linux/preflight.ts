@@ -1,5 +1,5 @@
 import { PakError } from '../../errors.ts'
-import type { Step, StepOf } from '../../model/plan.ts'
+import type { StepOf } from '../../model/plan.ts'
 import { type HostPort, portText } from '../../model/port.ts'
 import { hostRoutes, overlaps } from '../../network/ipam.ts'
 import { type PortHolder, portHolder } from '../../network/ports.ts'
@@ -8,6 +8,7 @@ import { checkBinds } from '../../storage/binds.ts'
 import type { PreflightRequest } from '../executor.ts'
 import { unconfinable } from './confinement.ts'
 import type { LinuxHost } from './host.ts'
+import { pastCeiling, unenforceable } from './limits.ts'
 
 /** What this machine cannot give to these steps, found before anything is touched. */
 export async function preflight(
@@ -185,35 +186,4 @@ async function takenSubnets(
 async function ownSubnets(host: LinuxHost, projectName: string): Promise<ReadonlySet<string>> {
   const { networks } = await host.records.of(projectName)
   return new Set([...networks.values()].map(({ subnet }) => subnet))
-}
-
-/** Limits whose controller this kernel lacks: refused with the reason, never skipped in silence. */
-async function unenforceable(
-  host: LinuxHost,
-  steps: readonly Step[],
-): Promise<readonly PakError[]> {
-  const problems = steps.flatMap((step) => {
-    if (step.op === 'container.create' || step.op === 'container.update')
-      return host.cgroups.lacking(step.args.spec.limits)
-    return step.op === 'project.create' || step.op === 'project.update'
-      ? host.cgroups.lacking(step.args.limits)
-      : []
-  })
-  return [...new Set(problems)].map(
-    (what) => new PakError('host', `limits: this host cannot enforce ${what}`),
-  )
-}
-
-/** Cgroup v1 takes no CPU quota past the parent's, on v2 the lesser of both counts. */
-function pastCeiling(host: LinuxHost, { desired, steps }: PreflightRequest): readonly PakError[] {
-  const ceiling = desired?.limits.cpuMillis ?? null
-  if (host.cgroups.version === 2 || ceiling === null || steps.length === 0) return []
-  return (desired?.services ?? []).flatMap(({ name, container }) => {
-    const wanted = container.limits.cpuMillis
-    if (wanted === null || wanted <= ceiling) return []
-    const message = `limits of \`${name}\`: cpu ${wanted / 1000} is more than the project's ${ceiling / 1000}`
-    return new PakError('host', `${message}, which cgroup v1 does not take`, {
-      hint: 'lower the one or raise the other',
-    })
-  })
 }

@@ -2,6 +2,7 @@ import { PakError } from '../../errors.ts'
 import { identify } from '../../kernel/process.ts'
 import type { StepOf } from '../../model/plan.ts'
 import { createContainers, type MonitorLog } from '../../runtime/monitor.ts'
+import { beyondRuntimes } from '../../runtime/resources.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
 import { attachContainers } from './attach.ts'
 import { forEach } from './batch.ts'
@@ -61,6 +62,7 @@ export async function startContainers(
       through(group, (ready) => create(host, ready, context)),
     )
     await created
+    await through(group, (ready) => limit(host, ready, context))
     await through(group, (ready) => attachContainers(host, ready, context))
     await through(group, (ready) => letGo(host, ready, context))
   })
@@ -136,6 +138,18 @@ async function create(
     if (result instanceof PakError) return result
     launch.pid = result
     return null
+  })
+}
+
+/** Limits that the OCI runtime was not told, as it may not know them; nothing of the container runs yet. */
+function limit(
+  host: LinuxHost,
+  launches: readonly Launch[],
+  context: RunContext,
+): Promise<readonly StepOutcome[]> {
+  return forEach(launches, context, async ({ record: { name, spec } }) => {
+    if (beyondRuntimes(spec.limits))
+      await host.cgroups.update(host.layout.cgroup(context.project, name), spec.limits)
   })
 }
 

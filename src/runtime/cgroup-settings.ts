@@ -45,7 +45,7 @@ export function unifiedSettings(limits: Limits, facts: SettingFacts): readonly S
     setting('cpuset', 'cpuset.cpus', limits.cpuset ?? facts.anyCpus),
     setting('memoryBytes', 'memory.max', memoryBytes),
     extra('memoryHighBytes', 'memory.high', limits.memoryHighBytes, 'max'),
-    extra('memoryReservationBytes', 'memory.low', limits.memoryReservationBytes, 0),
+    ...reservation(limits),
     ...(facts.swapAccounting ? [swap] : []),
     ...oomGroup(limits),
     setting('pids', 'pids.max', limits.pids),
@@ -82,6 +82,14 @@ export function v1Settings(limits: Limits, facts: SettingFacts): readonly Settin
       extra('hugepages', `hugetlb.${size}.limit_in_bytes`, limits.hugepages[size] ?? null, -1),
     ),
   ]
+}
+
+/** What a project has reserved without saying so follows from its containers (`CgroupHost.reserve`). */
+function reservation({ memoryReservationBytes: bytes, oom }: Limits): readonly Setting[] {
+  const isProject = oom === null
+  return isProject && bytes === null
+    ? []
+    : [extra('memoryReservationBytes', 'memory.low', bytes, 0)]
 }
 
 /** Microseconds in each period. */

@@ -29,6 +29,8 @@ export interface CgroupHost {
   removeParent(path: string): Promise<void>
   /** Write limits into a cgroup that runs: same processes. `null` takes a limit off. */
   update(path: string, limits: Limits): Promise<void>
+  /** v2: memory of a cgroup of cgroups that is taken away last; one that is gone needs none. */
+  reserve(path: string, bytes: number): Promise<void>
   /** What the kernel enforces now (a cpuset like the parent's reads as none); `null` when there is no such cgroup. */
   limits(path: string): Promise<ReadableLimits | null>
   /** What the kernel has otherwise than these limits: somebody else wrote there. One fact for each file. */
@@ -76,6 +78,7 @@ export async function detectCgroups(kernel: Kernel): Promise<CgroupHost> {
     },
     removeParent: (path) => removeTree(kernel, mounts, path),
     update: (path, limits) => writeLimits(kernel, { mounts, path, limits }),
+    reserve: (path, bytes) => reserve(kernel, pathIn(mounts, 'memory', path, 'memory.low'), bytes),
     limits: (path) => readLimits(kernel, mounts, path),
     drift: (path, limits) => driftedLimits(kernel, { mounts, path, limits }),
     strayed: (path, pid) => strayed(kernel, { mounts, path, pid }),
@@ -122,6 +125,11 @@ async function hasOwnMounts(kernel: Kernel): Promise<boolean> {
 async function runMount(kernel: Kernel, tool: string, args: readonly string[]): Promise<void> {
   const { exitCode, stderr } = await kernel.run(tool, args)
   if (exitCode !== 0) throw new PakError('host', `${tool} \`${UNIFIED}\`: ${stderr.trim()}`)
+}
+
+async function reserve(kernel: Kernel, file: string, bytes: number): Promise<void> {
+  const now = await kernel.readText(file)
+  if (now !== null && now.trim() !== String(bytes)) await kernel.writeText(file, String(bytes))
 }
 
 /** Each level in turn: on v2 a controller works in a cgroup only when all its parents hand it down. */

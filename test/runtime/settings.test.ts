@@ -90,6 +90,9 @@ test('without limits nothing is asked of what a kernel may not have', () => {
   }
   // A project has no say in who is killed.
   assert.equal(valuesOf(unifiedSettings(NO_LIMITS, bare), 'memory.oom.group'), [])
+  assert.equal(valuesOf(unifiedSettings(NO_LIMITS, bare), 'memory.low'), [])
+  const container: Limits = { ...NO_LIMITS, oom: 'container' }
+  assert.equal(valuesOf(unifiedSettings(container, bare), 'memory.low'), ['0'])
 })
 
 test('knows which CPUs of a list are not in another', () => {

@@ -6,6 +6,7 @@ import { forEach } from './batch.ts'
 import type { LinuxHost } from './host.ts'
 import { leaseAddresses } from './networks.ts'
 import type { ContainerRecord } from './records.ts'
+import { reserveAbove, reserves } from './reservations.ts'
 import { release } from './runs.ts'
 
 /** Identity and storage: a record, addresses, folders. */
@@ -75,10 +76,12 @@ export async function removeContainers(
     if (await host.kernel.exists(host.layout.bundle(record.id))) held.push(record)
   await release(host, held, context)
   await host.kernel.removeTree(...records.map(({ id }) => host.layout.storage(id)))
-  return forEach(steps, context, async ({ args }) => {
+  const outcomes = await forEach(steps, context, async ({ args }) => {
     await host.records.drop(context.project, 'containers', args.container)
     if (args.forGood) await host.logs.remove(context.project, args.container)
   })
+  if (records.some(({ spec }) => reserves(spec.limits))) await reserveAbove(host, context.project)
+  return outcomes
 }
 
 /** Fields of class `live`: written into the running cgroup where they are limits, into the record always. */
@@ -88,7 +91,7 @@ export async function updateContainers(
   context: RunContext,
 ): Promise<readonly StepOutcome[]> {
   const { containers } = await host.records.of(context.project)
-  return forEach(steps, context, async ({ args }) => {
+  const outcomes = await forEach(steps, context, async ({ args }) => {
     const record = containers.get(args.container)
     if (record === undefined)
       throw new PakError('conflict', `update container \`${args.container}\`: it is gone`)
@@ -100,4 +103,7 @@ export async function updateContainers(
       dependsOn: args.dependsOn,
     })
   })
+  if (steps.some(({ args }) => args.fields.includes('limits')))
+    await reserveAbove(host, context.project)
+  return outcomes
 }

@@ -3,6 +3,7 @@ import type { StepOf } from '../../model/plan.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
 import { forEach } from './batch.ts'
 import type { LinuxHost } from './host.ts'
+import { reserveAbove } from './reservations.ts'
 
 /** The project's record and its parent cgroup, whose limits are the ceiling for all its containers. */
 export function ensureProjects(
@@ -15,6 +16,7 @@ export function ensureProjects(
     await host.kernel.makeFolder(dirname(host.layout.log(context.project, 'any')), 0o700)
     await host.records.putProject(context.project, { limits: args.limits })
     await host.logs.keep(context.project)
+    await reserveAbove(host, context.project)
   })
 }
 

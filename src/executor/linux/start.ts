@@ -9,6 +9,7 @@ import { forEach } from './batch.ts'
 import { writeBundle } from './bundle.ts'
 import type { LinuxHost } from './host.ts'
 import type { ContainerRecord } from './records.ts'
+import { reserveAbove, reserves } from './reservations.ts'
 import { mountRoots } from './roots.ts'
 import { currentRun, release, statusOf } from './runs.ts'
 
@@ -150,6 +151,7 @@ function limit(
   return forEach(launches, context, async ({ record: { name, spec } }) => {
     if (beyondRuntimes(spec.limits))
       await host.cgroups.update(host.layout.cgroup(context.project, name), spec.limits)
+    if (reserves(spec.limits)) await reserveAbove(host, context.project)
   })
 }
 

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { PakError } from '../../src/errors.ts'
-import { NO_LIMITS } from '../../src/model/limits.ts'
+import { type Limits, NO_LIMITS } from '../../src/model/limits.ts'
 import { eventually } from '../support/eventually.ts'
 import { hostLacks, testUnless } from '../support/skip.ts'
 import { startContainer } from './container.ts'
@@ -108,6 +108,29 @@ function registerFor(runtime: string): void {
     assert.is((await cgroups.limits(cgroup))?.memoryBytes, 32 * MIB)
     assert.is((await cgroups.limits(cgroup))?.cpuMillis, null)
     assert.equal(await cgroups.drift(cgroup, smaller), [])
+    assert.equal(await cgroups.pids(cgroup), [container.pid])
+  })
+
+  check('takes every limit off again, whatever was set before', async () => {
+    await using container = await startContainer(runtime, {})
+    const { cgroups, cgroup } = container
+    const isUnified = cgroups.version === 2
+    const none: Limits = { ...NO_LIMITS, oom: 'container' }
+    const steps: readonly Limits[] = [
+      { ...none, cpuMillis: 500, cpuBurstMillis: 100, memoryBytes: 64 * MIB, swapBytes: 0 },
+      // Less than the burst, and more memory than there was with swap.
+      { ...none, cpuMillis: 50, cpuBurstMillis: 20, memoryBytes: 128 * MIB, swapBytes: 0 },
+      { ...none, cpuMillis: 900, cpuBurstMillis: 900, memoryBytes: 32 * MIB, swapBytes: MIB },
+      { ...none, memoryReservationBytes: 16 * MIB, oom: 'process' },
+      isUnified ? { ...none, memoryHighBytes: 16 * MIB } : { ...none, swappiness: 7 },
+      none,
+    ]
+    for (const [index, limits] of steps.entries()) {
+      const before = steps[index - 1]
+      if (before !== undefined) assert.is.not((await cgroups.drift(cgroup, limits)).length, 0)
+      await cgroups.update(cgroup, limits)
+      assert.equal(await cgroups.drift(cgroup, limits), [], `step ${index}`)
+    }
     assert.equal(await cgroups.pids(cgroup), [container.pid])
   })
 

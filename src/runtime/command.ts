@@ -1,8 +1,8 @@
 import { posix } from 'node:path'
 import { PakError } from '../errors.ts'
+import { insideRoot } from '../kernel/inside-root.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { OciProcess } from './oci-types.ts'
-import { resolveInside } from './user.ts'
 
 const EXECUTABLE = 0o111
 
@@ -38,7 +38,7 @@ async function look(
   path: string,
 ): Promise<'yes' | 'no' | 'missing' | 'unknown'> {
   try {
-    const real = await resolveInside(kernel, root, path)
+    const real = await insideRoot(kernel, root, path)
     const facts = real === null ? null : await kernel.stat(real)
     if (facts === null) return 'missing'
     return facts.kind === 'file' && (facts.mode & EXECUTABLE) !== 0 ? 'yes' : 'no'

@@ -1,5 +1,5 @@
-import { posix } from 'node:path'
 import { PakError } from '../errors.ts'
+import { insideRoot } from '../kernel/inside-root.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 
 /** Who the container's process is, in numbers. */
@@ -35,7 +35,6 @@ interface GroupEntry {
 /** uid_t has 32 bits, but -1 means "leave alone" and tools stumble past 31. */
 const MAX_ID = 2 ** 31 - 1
 const MAX_FILE_BYTES = 4 * 1024 * 1024
-const MAX_LINKS = 40
 const MAX_GROUPS = 1024
 
 /**
@@ -133,48 +132,6 @@ const isId = (text: string): boolean => /^\d{1,10}$/.test(text) && Number(text) 
 
 /** Text of a file inside a rootfs; empty when there is none, or it is no plain file of a sane size. */
 async function readInside(kernel: Kernel, rootfs: string, path: string): Promise<string> {
-  const real = await resolveInside(kernel, rootfs, path)
+  const real = await insideRoot(kernel, rootfs, path)
   return real === null ? '' : ((await kernel.readBelow(rootfs, real, MAX_FILE_BYTES)) ?? '')
-}
-
-/**
- * The host's path of a path as a process chrooted to `rootfs` would see it: each link, absolute or
- * relative, is followed inside the rootfs only. `null` past 40 links. Safe while nothing runs in there.
- */
-export async function resolveInside(
-  kernel: Kernel,
-  rootfs: string,
-  path: string,
-): Promise<string | null> {
-  const pending = path.split('/')
-  let inside = '/'
-  let links = 0
-  for (let part = pending.shift(); part !== undefined; part = pending.shift()) {
-    if (part === '' || part === '.') continue
-    if (part === '..') {
-      inside = posix.dirname(inside)
-      continue
-    }
-    const next = posix.join(inside, part)
-    const target = await linkTarget(kernel, posix.join(rootfs, next))
-    if (target === null) {
-      inside = next
-      continue
-    }
-    links += 1
-    if (links > MAX_LINKS) return null
-    if (target.startsWith('/')) inside = '/'
-    pending.unshift(...target.split('/'))
-  }
-  return posix.join(rootfs, inside)
-}
-
-async function linkTarget(kernel: Kernel, path: string): Promise<string | null> {
-  try {
-    return await kernel.readLink(path)
-  } catch (error) {
-    // EINVAL: it is there, and no link.
-    if (error instanceof Error && 'code' in error && error.code === 'EINVAL') return null
-    throw error
-  }
 }

@@ -1,6 +1,6 @@
 import { PakError } from '../errors.ts'
+import { insideRoot } from '../kernel/inside-root.ts'
 import type { Kernel } from '../kernel/kernel.ts'
-import { insideRoot } from './inside.ts'
 import type { CopyUp } from './mounts.ts'
 
 export interface CopyUpRequest extends CopyUp {

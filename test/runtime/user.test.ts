@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { hostKernel } from '../../src/kernel/host.ts'
-import { resolveInside, resolveUser } from '../../src/runtime/user.ts'
+import { insideRoot } from '../../src/kernel/inside-root.ts'
+import { resolveUser } from '../../src/runtime/user.ts'
 
 interface Root extends AsyncDisposable {
   readonly path: string
@@ -77,7 +78,7 @@ test('never leaves the rootfs, wherever its links point', async () => {
   )
   assert.instance(thrown, Error)
   assert.is(
-    await resolveInside(hostKernel, container.path, '/etc/../../x/./y'),
+    await insideRoot(hostKernel, container.path, '/etc/../../x/./y'),
     join(container.path, 'x/y'),
   )
 })

@@ -5,7 +5,7 @@ import type { RunContext, StepOutcome } from '../executor.ts'
 import { forEach } from './batch.ts'
 import type { LinuxHost } from './host.ts'
 import { leaseAddresses } from './networks.ts'
-import type { ContainerRecord } from './records.ts'
+import { type ContainerRecord, containerRecord } from './records.ts'
 import { reserveAbove, reserves } from './reservations.ts'
 import { release } from './runs.ts'
 
@@ -90,11 +90,9 @@ export async function updateContainers(
   steps: readonly StepOf<'container.update'>[],
   context: RunContext,
 ): Promise<readonly StepOutcome[]> {
-  const { containers } = await host.records.of(context.project)
+  const records = await host.records.of(context.project)
   const outcomes = await forEach(steps, context, async ({ args }) => {
-    const record = containers.get(args.container)
-    if (record === undefined)
-      throw new PakError('conflict', `update container \`${args.container}\`: it is gone`)
+    const record = containerRecord(records, 'update', args.container)
     if (args.fields.includes('limits') && record.run !== null)
       await host.cgroups.update(host.layout.cgroup(context.project, record.name), args.spec.limits)
     await host.records.putContainer(context.project, {

@@ -65,6 +65,17 @@ export interface ProjectRecords {
   readonly containers: Map<string, ContainerRecord>
 }
 
+/** Throws `conflict` when the container went after the plan was made. */
+export function containerRecord(
+  { containers }: ProjectRecords,
+  operation: string,
+  name: string,
+): ContainerRecord {
+  const record = containers.get(name)
+  if (record !== undefined) return record
+  throw new PakError('conflict', `${operation} container \`${name}\`: it is gone`)
+}
+
 type Kind = 'networks' | 'volumes' | 'containers'
 
 /**

@@ -1,9 +1,9 @@
-import { PakError } from '../../errors.ts'
 import type { StepOf } from '../../model/plan.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
 import { rewire } from './attach.ts'
 import { forEach } from './batch.ts'
 import type { LinuxHost } from './host.ts'
+import { containerRecord } from './records.ts'
 
 /** Bring running containers back to what their records say, in place: limits, cgroup, interfaces. */
 export async function repairContainers(
@@ -11,11 +11,9 @@ export async function repairContainers(
   steps: readonly StepOf<'container.repair'>[],
   context: RunContext,
 ): Promise<readonly StepOutcome[]> {
-  const { containers } = await host.records.of(context.project)
+  const records = await host.records.of(context.project)
   return forEach(steps, context, async ({ args }) => {
-    const record = containers.get(args.container)
-    if (record === undefined)
-      throw new PakError('conflict', `repair container \`${args.container}\`: it is gone`)
+    const record = containerRecord(records, 'repair', args.container)
     // It ended meanwhile: there is nothing to repair, and the loop hears of it by itself.
     if (record.run === null) return
     const { pid } = record.run

@@ -28,15 +28,6 @@ export interface Interface {
   readonly gateway: string | null
 }
 
-export interface BridgeFacts {
-  readonly name: string
-  readonly up: boolean
-  /** `address/prefix`, IPv4. */
-  readonly addresses: readonly string[]
-  /** Host ends of the veths that hang on it, sorted. */
-  readonly ports: readonly string[]
-}
-
 /** Interface names have 15 characters (IFNAMSIZ), so they are hashes of what they stand for. */
 export const bridgeName = (seed: string): string => `pak${hash(seed, 10)}`
 export const vethName = (seed: string): string => `pv${hash(seed, 12)}`
@@ -194,22 +185,6 @@ export async function configureAll(
   )
 }
 
-/** Every bridge of this host. */
-export async function inspectBridges(kernel: Kernel): Promise<BridgeFacts[]> {
-  const links = await readLinks(kernel)
-  return links
-    .filter(({ kind }) => kind === 'bridge')
-    .map(({ name, up, addresses }) => ({
-      name,
-      up,
-      addresses,
-      ports: links
-        .filter(({ master }) => master === name)
-        .map((link) => link.name)
-        .sort(),
-    }))
-}
-
 /** The host routes between bridges and its uplinks only with this; left alone where it is on. */
 export async function allowForwarding(kernel: Kernel): Promise<void> {
   const path = '/proc/sys/net/ipv4/ip_forward'
@@ -231,8 +206,6 @@ async function tuneBridge(kernel: Kernel, name: string): Promise<void> {
 interface LinkFacts {
   readonly name: string
   readonly kind: string
-  readonly master: string | null
-  readonly up: boolean
   readonly addresses: readonly string[]
 }
 
@@ -244,8 +217,6 @@ async function readLinks(kernel: Kernel): Promise<LinkFacts[]> {
 /** What is used of ip-address(8)'s JSON; every key may be missing. */
 interface IpLink {
   readonly ifname?: string
-  readonly master?: string
-  readonly flags?: readonly string[]
   readonly linkinfo?: { readonly info_kind?: string }
   readonly addr_info?: readonly { family?: string; local?: string; prefixlen?: number }[]
 }
@@ -254,8 +225,6 @@ function parseLink(link: IpLink): LinkFacts {
   return {
     name: link.ifname ?? '',
     kind: link.linkinfo?.info_kind ?? '',
-    master: link.master ?? null,
-    up: link.flags?.includes('UP') ?? false,
     addresses: (link.addr_info ?? [])
       .filter(({ family }) => family === 'inet')
       .map(({ local, prefixlen }) => `${local}/${prefixlen}`),

@@ -1,11 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import {
-  bridgeName,
-  createBridges,
-  inspectBridges,
-  removeBridges,
-} from '../../src/network/bridge.ts'
+import { bridgeName, createBridges, removeBridges } from '../../src/network/bridge.ts'
 import { applyFirewall, type FirewallNetwork, removeFirewall } from '../../src/network/firewall.ts'
 import { observeFirewall, projectFirewall } from '../../src/network/firewall-observe.ts'
 import { portHolder } from '../../src/network/ports.ts'
@@ -41,6 +36,13 @@ const REQUEST = {
       protocol: 'udp' as const,
     },
   ].map((port) => ({ protocol: 'tcp' as const, ...port, container: 'web' })),
+}
+
+/** What is used of ip-address(8)'s JSON. */
+interface Shown {
+  readonly ifname?: string
+  readonly flags: readonly string[]
+  readonly addr_info: readonly { readonly local: string; readonly prefixlen: number }[]
 }
 
 interface Lab extends AsyncDisposable {
@@ -235,7 +237,13 @@ testUnless(test, lacking, 'bridges are made, mended and removed', async () => {
   const bridges = NETWORKS.map(({ bridge, gateway }) => ({ name: bridge, gateway, prefix: 24 }))
   const [first, second] = bridges as [(typeof bridges)[0], (typeof bridges)[0]]
   const look = async () =>
-    (await inspectBridges(host.kernel)).map(({ name, up, addresses }) => [name, up, ...addresses])
+    (JSON.parse(await host.run('ip', '-j', '-4', 'addr', 'show', 'type', 'bridge')) as Shown[])
+      .filter(({ ifname }) => ifname !== undefined)
+      .map(({ ifname, flags, addr_info }) => [
+        ifname,
+        flags.includes('UP'),
+        ...addr_info.map(({ local, prefixlen }) => `${local}/${prefixlen}`),
+      ])
   await createBridges(host.kernel, bridges)
   const whole = bridges.map(({ name, gateway }) => [name, true, `${gateway}/24`])
   assert.equal(await look(), whole)

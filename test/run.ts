@@ -88,6 +88,7 @@ function readOptions(): Options {
   })
   const unknown = values.kind.find((kind) => kind !== 'all' && !isKind(kind))
   if (unknown !== undefined) throw new Error(`--kind \`${unknown}\`: pure, kernel, scenario or all`)
+  if (positionals.length > 1) throw new Error('test/run.ts: one part of a path, not several')
   const [shard = 1, shards = 1] = values.shard.split('/').map(Number)
   return {
     shard,

@@ -18,20 +18,33 @@ export async function nftApply(
 }
 
 /**
- * What `nft -j ...` prints, parsed but not judged; `null` when the object is not there. Throws `network`.
+ * Several `list` commands in one process: their objects one after the other, in libnftables-json(5);
+ * `null` when one of them is about what is not there. Throws `network`.
  */
-export async function nftJson(kernel: Kernel, args: readonly string[]): Promise<unknown> {
-  const result = await kernel.run('nft', ['-j', ...args])
-  if (result.exitCode === 0) {
-    try {
-      return JSON.parse(result.stdout)
-    } catch (cause) {
-      throw new PakError('network', `nft \`${args.join(' ')}\`: answer is not JSON`, { cause })
-    }
+export async function nftList(
+  kernel: Kernel,
+  commands: readonly string[],
+): Promise<readonly unknown[] | null> {
+  const text = commands.join('; ')
+  const result = await kernel.run('nft', ['-j', text])
+  if (result.exitCode !== 0) {
+    const { reason } = refusal(result.stderr)
+    if (reason === 'no such file or directory') return null
+    throw new PakError('network', `nft \`${text}\`: ${reason}`)
   }
-  const { reason } = refusal(result.stderr)
-  if (reason === 'no such file or directory') return null
-  throw new PakError('network', `nft \`${args.join(' ')}\`: ${reason}`)
+  // A document a line, one for each command.
+  return result.stdout
+    .split('\n')
+    .flatMap((line) => (line.trim() === '' ? [] : documentOf(text, line)))
+}
+
+function documentOf(command: string, line: string): readonly unknown[] {
+  try {
+    const { nftables } = JSON.parse(line) as { nftables?: unknown }
+    return Array.isArray(nftables) ? nftables : []
+  } catch (cause) {
+    throw new PakError('network', `nft \`${command}\`: answer is not JSON`, { cause })
+  }
 }
 
 /** `/dev/stdin:3:1-20: Error: reason`; without a place when it came from the kernel as a whole. */

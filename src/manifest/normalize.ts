@@ -1,4 +1,4 @@
-import type { Network, Service, Volume } from '../model/desired.ts'
+import type { EndpointMode, Network, Service, Volume } from '../model/desired.ts'
 import type { Limits } from '../model/limits.ts'
 import { normalizeContainer } from './container.ts'
 import { type Context, compare, take, takeEach } from './context.ts'
@@ -8,7 +8,7 @@ import { agreed, normalizeLimits } from './limits.ts'
 import { parseName } from './names.ts'
 import { normalizeNetwork } from './networks.ts'
 import { parseInteger } from './quantities.ts'
-import { child, entriesOf, type Field } from './tree.ts'
+import { child, entriesOf, type Field, textOf } from './tree.ts'
 
 /** The whole file in the model's words, with the way back to where each part was written. */
 export interface Draft {
@@ -73,10 +73,18 @@ function normalizeService(
       parse: parseName,
       fallback: null,
     }),
+    endpointMode: normalizeEndpointMode(context, field),
+    affinity: textOf(child(field, 'session_affinity')) === 'client_ip' ? 'client_ip' : 'none',
     dependsOn: normalizeDependencies(context, child(field, 'depends_on'), container),
     container,
   }
   return { service, profiles: takeEach(context, child(field, 'profiles'), parseName), field }
+}
+
+/** The schema lets two words through. */
+function normalizeEndpointMode(context: Context, field: Field): EndpointMode | null {
+  const written = [child(field, 'endpoint_mode'), child(child(field, 'deploy'), 'endpoint_mode')]
+  return agreed<EndpointMode>(context, written, (text) => (text === 'vip' ? 'vip' : 'dnsrr'))
 }
 
 const parseReplicas = parseInteger({ what: 'number of replicas', least: 0, most: 10_000 })

@@ -16,11 +16,20 @@ export interface Service {
   readonly replicas: number
   /** `container_name`; only with one replica. */
   readonly containerName: string | null
+  /** `null`: `vip` for more than one replica, and for what has had an address of its own before. */
+  readonly endpointMode: EndpointMode | null
+  readonly affinity: Affinity
   /** Sorted by service. */
   readonly dependsOn: readonly Dependency[]
   /** Everything that decides how each replica is made and kept. */
   readonly container: ContainerSpec
 }
+
+/** What a service's name is: one address in front of all replicas, or each replica's own. */
+export type EndpointMode = 'vip' | 'dnsrr'
+
+/** Which replica a connection goes to: any, or for each client address always the same. */
+export type Affinity = 'none' | 'client_ip'
 
 /** Compose's `depends_on` conditions. */
 export type DependencyCondition =

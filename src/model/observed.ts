@@ -1,4 +1,11 @@
-import type { ContainerSpec, Dependency, Network, PublishedPort, Volume } from './desired.ts'
+import type {
+  Affinity,
+  ContainerSpec,
+  Dependency,
+  Network,
+  PublishedPort,
+  Volume,
+} from './desired.ts'
 import type { Limits } from './limits.ts'
 import type { ContainerStatus } from './status.ts'
 
@@ -56,6 +63,8 @@ export interface ObservedNetwork {
   readonly gateway: string
   /** Name of the bridge on the host. */
   readonly bridge: string
+  /** Service -> its address here, as recorded; kept as long as it has one. */
+  readonly services: Readonly<Record<string, string>>
   /** What the bridge or its settings lack, for a reader; `null`: it is as it was made. */
   readonly drift: string | null
 }
@@ -69,10 +78,22 @@ export interface ObservedVolume {
 export interface ObservedFirewall {
   /** Networks whose bridge the table knows (isolation, masquerade, DNS). */
   readonly networks: readonly string[]
+  /** Several of one host port: its connections are spread over them. */
   readonly published: readonly ObservedPublication[]
+  readonly services: readonly ObservedServiceAddress[]
 }
 
 /** A published port that the firewall forwards. `container` is `null` where the target address is nobody's. */
 export interface ObservedPublication extends PublishedPort {
   readonly container: string | null
+  readonly affinity: Affinity
+}
+
+/** A service's address in a network that the firewall spreads over containers. */
+export interface ObservedServiceAddress {
+  readonly service: string
+  readonly network: string
+  readonly affinity: Affinity
+  /** `null` for an address that is nobody's. */
+  readonly containers: readonly (string | null)[]
 }

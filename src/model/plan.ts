@@ -1,5 +1,6 @@
 import type { Address } from './address.ts'
 import type {
+  Affinity,
   ContainerSpec,
   Dependency,
   DependencyCondition,
@@ -61,10 +62,9 @@ export interface StepArgs {
   'container.pause': { readonly container: string }
   'container.unpause': { readonly container: string }
   /** Make the firewall know exactly these networks and published ports of the project: one nft transaction. */
-  'firewall.apply': {
-    readonly networks: readonly string[]
-    readonly published: readonly PlannedPublication[]
-  }
+  'firewall.apply': FirewallArgs
+  /** The same once more: what this plan has started now takes connections, too. */
+  'firewall.admit': FirewallArgs
   /** Wait until all containers of a service meet a condition. */
   'service.wait': {
     readonly containers: readonly string[]
@@ -73,12 +73,30 @@ export interface StepArgs {
   }
 }
 
+export interface FirewallArgs {
+  readonly networks: readonly string[]
+  /** Several of one host port: its connections are spread over them. */
+  readonly published: readonly PlannedPublication[]
+  readonly services: readonly PlannedServiceAddress[]
+}
+
+/** An address of a service's own in a network; connections to it are spread over containers. */
+export interface PlannedServiceAddress {
+  readonly service: string
+  readonly network: string
+  readonly affinity: Affinity
+  /** `ipv4` as declared; `null`: pak leases one. */
+  readonly targets: readonly { readonly container: string; readonly ipv4: string | null }[]
+}
+
 export interface PlannedPublication extends PublishedPort {
   readonly container: string
   /** The network whose address receives the traffic: the container's first that is not internal, else its first. */
   readonly network: string
   /** The address declared for the container in that network; `null`: pak leases one. */
   readonly ipv4: string | null
+  /** With one container: `none`. */
+  readonly affinity: Affinity
 }
 
 export type Op = keyof StepArgs

@@ -9,6 +9,8 @@ export interface Bridge {
   readonly name: string
   readonly gateway: string
   readonly prefix: number
+  /** Of services: this host answers ARP for them. */
+  readonly services?: readonly string[]
 }
 
 /** A veth pair: one end on a bridge, the other born inside the namespace of `pid` with its final name. */
@@ -45,7 +47,7 @@ export function bridgeBatch(
   bridges: readonly Bridge[],
   existing: ReadonlySet<string> = new Set(),
 ): string[] {
-  return bridges.flatMap(({ name, gateway, prefix }) => {
+  return bridges.flatMap(({ name, gateway, prefix, services = [] }) => {
     const checked = { name: interfaceName(name), gateway: formatAddress(parseAddress(gateway)) }
     return [
       // With a MAC of its own a bridge keeps it; otherwise it changes with its ports, under the containers' ARP.
@@ -53,10 +55,26 @@ export function bridgeBatch(
         ? []
         : [`link add name ${checked.name} address ${macAddress(gateway)} type bridge`]),
       `addr replace ${checked.gateway}/${prefixLength(prefix)} brd + dev ${checked.name}`,
+      ...serviceAddressBatch(
+        services.map((address) => ({ bridge: name, address, verb: 'replace' })),
+      ),
       `link set dev ${checked.name} up`,
     ]
   })
 }
+
+/** Lines that give bridges addresses of services, or take them away. */
+export const serviceAddressBatch = (
+  changes: readonly {
+    readonly bridge: string
+    readonly address: string
+    readonly verb: 'replace' | 'del'
+  }[],
+): string[] =>
+  changes.map(
+    ({ bridge, address, verb }) =>
+      `addr ${verb} ${formatAddress(parseAddress(address))}/32 dev ${interfaceName(bridge)}`,
+  )
 
 /** Made, named, put on its bridge and up with one netlink message per veth, and one more for its port. */
 export function vethBatch(links: readonly Link[]): string[] {
@@ -108,9 +126,10 @@ export async function createBridges(kernel: Kernel, bridges: readonly Bridge[]):
   for (const { name } of bridges)
     if (byName.has(name) && byName.get(name)?.kind !== 'bridge')
       throw new PakError('conflict', `make bridge \`${name}\`: a link of that name is no bridge`)
-  const stale = bridges.flatMap(({ name, gateway, prefix }) =>
+  const stale = bridges.flatMap(({ name, gateway, prefix, services = [] }) =>
     (byName.get(name)?.addresses ?? [])
       .filter((address) => address !== `${gateway}/${prefix}`)
+      .filter((address) => !services.some((service) => address === `${service}/32`))
       .map((address) => `addr del ${address} dev ${name}`),
   )
   const existing = new Set(links.map(({ name }) => name))

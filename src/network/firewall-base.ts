@@ -15,6 +15,12 @@ export const SETS = {
   gateways: 'type ifname . ipv4_addr',
   /** What is masqueraded on its way out. */
   subnets: 'type ipv4_addr; flags interval',
+  /** Addresses of services. */
+  vips: 'type ipv4_addr',
+  /** Those of them whose clients keep their own address: see `LIFT`. */
+  kept: 'type ipv4_addr',
+  /** replica of a service with an address . the same replica, which may be given to itself. */
+  loops: 'type ipv4_addr . ipv4_addr',
 } as const
 
 export const MAPS = {
@@ -22,6 +28,11 @@ export const MAPS = {
   published: 'type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service',
   /** The same on every address of this host. */
   published_any: 'type inet_proto . inet_service : ipv4_addr . inet_service',
+  /** The same two for ports that several containers share: the chain that picks one of them. */
+  balanced: 'type ipv4_addr . inet_proto . inet_service : verdict',
+  balanced_any: 'type inet_proto . inet_service : verdict',
+  /** bridge . address of a service there : the chain that picks a replica. No other network gets in. */
+  services: 'type ifname . ipv4_addr : verdict',
 } as const
 
 export type SetName = keyof typeof SETS | keyof typeof MAPS
@@ -52,6 +63,7 @@ export function baseChains(dnsPort: number): readonly Chain[] {
           match: `iifname . ip daddr @gateways meta l4proto { tcp, udp } th dport 53 redirect to :${dnsPort}`,
           comment: dnsComment(dnsPort),
         },
+        { match: 'iifname . ip daddr vmap @services', comment: 'a service by its address' },
         ...TO_PUBLISHED,
       ],
     ),
@@ -65,6 +77,9 @@ export function baseChains(dnsPort: number): readonly Chain[] {
           match: `iifname != "lo" iifname != @bridges meta l4proto { tcp, udp } th dport ${dnsPort} drop`,
           comment: 'names are for containers only',
         },
+        // The address is this host's own, so that it answers ARP: what is not rewritten would be
+        // answered by whatever listens here.
+        { match: 'ip daddr @vips reject', comment: 'no service for this neighbour' },
       ],
     ),
     chain('forward', ['filter', 'forward', 0], FORWARD),
@@ -105,6 +120,14 @@ const PUBLISH: readonly Rule[] = [
     match: 'dnat ip to meta l4proto . th dport map @published_any',
     comment: 'every host address, by protocol',
   },
+  {
+    match: 'ip daddr . meta l4proto . th dport vmap @balanced',
+    comment: 'one host address, spread over replicas',
+  },
+  {
+    match: 'meta l4proto . th dport vmap @balanced_any',
+    comment: 'every host address, spread over replicas',
+  },
 ]
 
 const TO_PUBLISHED: readonly Rule[] = [
@@ -112,6 +135,14 @@ const TO_PUBLISHED: readonly Rule[] = [
 ]
 
 const POSTROUTING: readonly Rule[] = [
+  {
+    match: 'ct original ip daddr @vips ip saddr . ip daddr @loops masquerade',
+    comment: 'a replica to itself by its service',
+  },
+  {
+    match: 'ct original ip daddr @kept accept',
+    comment: 'a container to a service, with its own address',
+  },
   {
     match: 'fib saddr type local oifname @bridges ct status dnat masquerade',
     comment: 'this host to a published port',

@@ -2,31 +2,41 @@ import { PakError } from '../errors.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { nftApply } from '../kernel/nft.ts'
 import { type HostPort, portText } from '../model/port.ts'
+import { macAddress } from './bridge.ts'
 import { baseChains, type Chain, MAPS, SETS } from './firewall-base.ts'
 import {
   ANY_ADDRESS,
+  balancedElement,
   type FirewallElement,
   type FirewallNetwork,
+  hostPortOf,
   networkElements,
   ownerOf,
   type Publication,
   placeOf,
   publicationElement,
-  publicationOf,
+  type ServiceAddress,
   sameElement,
+  serviceElements,
 } from './firewall-elements.ts'
+import { type Lift, liftScript, sameLift } from './firewall-lift.ts'
 import { type FirewallFacts, observeFirewall } from './firewall-observe.ts'
+import { type Spread, sameSpread, spreadOf, spreadRule } from './firewall-spread.ts'
 
-export type { FirewallNetwork, Publication } from './firewall-elements.ts'
+export type { FirewallNetwork, Publication, ServiceAddress } from './firewall-elements.ts'
 
 export interface FirewallRequest {
   readonly table: string
   readonly project: string
   /** Where pak's name server listens on this host, UDP and TCP. */
   readonly dnsPort: number
-  /** All of the project's networks and published ports: what is not here goes. */
+  /** All of the project's networks, published ports and services with an address: what is not here goes. */
   readonly networks: readonly FirewallNetwork[]
+  /** Those of one host port share its connections. */
   readonly published: readonly Publication[]
+  readonly services: readonly ServiceAddress[]
+  /** Whether services have, or had, addresses: only then the table of family `bridge` is looked at. */
+  readonly lifts: boolean
 }
 
 /**
@@ -34,63 +44,181 @@ export interface FirewallRequest {
  * Throws `port_taken` when another project publishes one of the ports, `network` when nft refuses.
  */
 export async function applyFirewall(kernel: Kernel, request: FirewallRequest): Promise<void> {
-  await transact(kernel, request.table, (previous) => firewallTransaction({ ...request, previous }))
+  const asked = (kept: boolean) => (previous: FirewallFacts) =>
+    firewallTransaction({ ...request, kept, previous })
+  try {
+    await transact(kernel, request, asked(true))
+  } catch (error) {
+    // Not every kernel can filter on bridges: then replicas see the gateway in place of their client.
+    if (request.services.length === 0 || !isRefusal(error)) throw error
+    await transact(kernel, request, asked(false))
+  }
 }
 
 /** Take a project out of the table; the table goes with its last project. */
 export async function removeFirewall(
   kernel: Kernel,
-  request: { readonly table: string; readonly project: string },
+  request: { readonly table: string; readonly project: string; readonly lifts: boolean },
 ): Promise<void> {
-  await transact(kernel, request.table, (previous) => firewallRemoval({ ...request, previous }))
+  await transact(kernel, request, (previous) => firewallRemoval({ ...request, previous }))
 }
 
 async function transact(
   kernel: Kernel,
-  table: string,
+  { table, lifts }: { readonly table: string; readonly lifts: boolean },
   script: (previous: FirewallFacts) => string,
 ): Promise<void> {
   const attempt = async () => {
-    const text = script(await observeFirewall(kernel, table))
+    const text = script(await observeFirewall(kernel, table, { lifts }))
     if (text !== '') await nftApply(kernel, text)
   }
   try {
     await attempt()
   } catch (error) {
     // Somebody changed the table between the look and the transaction (a flush, an element removed).
-    if (!(error instanceof PakError && error.code === 'network')) throw error
+    if (!isRefusal(error)) throw error
     await attempt()
   }
 }
 
+const isRefusal = (error: unknown): boolean => error instanceof PakError && error.code === 'network'
+
 /** The text of one nft transaction; empty when the table is already as asked. */
 export function firewallTransaction(
-  request: FirewallRequest & { readonly previous: FirewallFacts },
+  request: FirewallRequest & {
+    readonly previous: FirewallFacts
+    /** Whether clients of services keep their own address; without a word they do. */
+    readonly kept?: boolean
+  },
 ): string {
   const { table, project, previous } = request
-  const wanted = [
-    ...request.networks.flatMap((network) => networkElements(project, network)),
-    ...request.published.map((port) => publicationElement(project, port)),
-  ]
-  const own = previous.elements.filter((element) => ['', project].includes(ownerOf(element)))
+  const wanted = contentOf(request)
+  const mine = (owner: string) => owner === '' || owner === project
+  const own = previous.elements.filter((element) => mine(ownerOf(element)))
   const others = previous.elements.filter((element) => !own.includes(element))
-  refuseTaken(wanted, others)
+  refuseTaken(wanted.elements, others)
+  const lifts = liftChange(request, wanted.lifts)
+  const spreads = previous.spreads.filter(({ owner }) => !mine(owner))
   if (previous.dnsPort !== request.dnsPort)
     return [
       // Deleting needs it to be there; adding what is there is no error.
       `add table inet ${tableWord(table)}`,
       `delete table inet ${table}`,
       ...baseScript(table, request.dnsPort),
-      ...elementScript('add', table, [...others, ...wanted]),
+      ...[...spreads, ...wanted.spreads].flatMap((spread) => newSpread(table, spread)),
+      ...elementScript('add', table, [...others, ...wanted.elements]),
+      ...lifts,
       '',
     ].join('\n')
-  const gone = own.filter((element) => !wanted.some((other) => sameElement(element, other)))
-  const added = wanted.filter((element) => !own.some((other) => sameElement(element, other)))
-  if (gone.length === 0 && added.length === 0) return ''
-  return [...elementScript('delete', table, gone), ...elementScript('add', table, added), ''].join(
-    '\n',
+  const gone = own.filter(
+    (element) => !wanted.elements.some((other) => sameElement(element, other)),
   )
+  const added = wanted.elements.filter(
+    (element) => !own.some((other) => sameElement(element, other)),
+  )
+  const known = previous.spreads.filter(({ owner }) => mine(owner))
+  const lines = [
+    ...elementScript('delete', table, gone),
+    ...wanted.spreads.flatMap((spread) => spreadChange(table, known, spread)),
+    ...elementScript('add', table, added),
+    ...known
+      .filter(({ chain }) => !wanted.spreads.some((spread) => spread.chain === chain))
+      .flatMap((spread) => noSpread(table, spread)),
+    ...lifts,
+  ]
+  return lines.length === 0 ? '' : `${lines.join('\n')}\n`
 }
+
+interface Content {
+  readonly elements: readonly FirewallElement[]
+  readonly spreads: readonly Spread[]
+  readonly lifts: readonly Lift[]
+}
+
+function contentOf(request: FirewallRequest & { readonly kept?: boolean }): Content {
+  const { project, networks, services, kept = true } = request
+  const ports = publicationContent(project, request.published)
+  const addresses = services.map((service) => {
+    const { bridge, address, affinity } = service
+    const targets = service.targets.map((target) => ({ address: target, port: null }))
+    const place = [bridge, address]
+    const spread = spreadOf({ place, project, protocol: null, affinity, targets })
+    return { spread, elements: serviceElements(project, service, { chain: spread.chain, kept }) }
+  })
+  return {
+    elements: [
+      ...networks.flatMap((network) => networkElements(project, network)),
+      ...ports.elements,
+      ...addresses.flatMap(({ elements }) => elements),
+    ],
+    spreads: [...ports.spreads, ...addresses.map(({ spread }) => spread)],
+    lifts: kept ? liftsFor(request) : [],
+  }
+}
+
+function publicationContent(
+  project: string,
+  published: readonly Publication[],
+): Pick<Content, 'elements' | 'spreads'> {
+  const places = new Map<string, Publication[]>()
+  for (const port of published) {
+    const place = `${port.protocol} ${port.published} ${port.hostIp}`
+    places.set(place, [...(places.get(place) ?? []), port])
+  }
+  const spreads: Spread[] = []
+  const elements = [...places.values()].flatMap((ports) => {
+    const [port] = ports
+    if (port === undefined) return []
+    if (ports.length === 1) return [publicationElement(project, port)]
+    const { protocol, affinity, hostIp } = port
+    const place = [protocol, String(port.published), ...(hostIp === ANY_ADDRESS ? [] : [hostIp])]
+    const targets = ports.map(({ address, target }) => ({ address, port: target }))
+    const spread = spreadOf({ place, project, protocol, affinity, targets })
+    spreads.push(spread)
+    return [balancedElement(project, port, spread.chain)]
+  })
+  return { elements, spreads }
+}
+
+function liftsFor({ project, networks, services }: FirewallRequest): readonly Lift[] {
+  const bridges = new Set(services.map(({ bridge }) => bridge))
+  return networks
+    .filter(({ bridge }) => bridges.has(bridge))
+    .map(({ subnet, gateway }) => ({ owner: project, subnet, mac: macAddress(gateway) }))
+}
+
+function liftChange(
+  request: Pick<FirewallRequest, 'table' | 'project'> & { readonly previous: FirewallFacts },
+  wanted: readonly Lift[],
+): readonly string[] {
+  const { table, project, previous } = request
+  const before = previous.lifts
+  if (before === null && wanted.length === 0) return []
+  const others = (before ?? []).filter(({ owner }) => owner !== project)
+  const all = [...others, ...wanted].sort((a, b) => (a.subnet < b.subnet ? -1 : 1))
+  const same =
+    before !== null &&
+    before.length === all.length &&
+    all.every((lift) => before.some((other) => sameLift(lift, other)))
+  return same ? [] : liftScript(tableWord(table), all, { present: before !== null })
+}
+
+const newSpread = (table: string, spread: Spread): readonly string[] => [
+  `add chain inet ${tableWord(table)} ${spread.chain}`,
+  `add rule inet ${table} ${spread.chain} ${spreadRule(spread)}`,
+]
+
+function spreadChange(table: string, known: readonly Spread[], spread: Spread): readonly string[] {
+  const before = known.find(({ chain }) => chain === spread.chain)
+  if (before === undefined) return newSpread(table, spread)
+  if (sameSpread(before, spread)) return []
+  return [`flush chain inet ${tableWord(table)} ${spread.chain}`, ...newSpread(table, spread)]
+}
+
+const noSpread = (table: string, { chain }: Spread): readonly string[] => [
+  `flush chain inet ${tableWord(table)} ${chain}`,
+  `delete chain inet ${table} ${chain}`,
+]
 
 /** The text that takes a project out; empty when it is not in. */
 export function firewallRemoval(request: {
@@ -99,16 +227,25 @@ export function firewallRemoval(request: {
   readonly previous: FirewallFacts
 }): string {
   const { table, project, previous } = request
-  if (!previous.present) return ''
-  const own = previous.elements.filter((element) => ['', project].includes(ownerOf(element)))
-  if (own.length === previous.elements.length) return `delete table inet ${tableWord(table)}\n`
-  return own.length === 0 ? '' : `${elementScript('delete', table, own).join('\n')}\n`
+  const lifts = liftChange(request, [])
+  const rest = lifts.length === 0 ? '' : `${lifts.join('\n')}\n`
+  if (!previous.present) return rest
+  const mine = (owner: string) => owner === '' || owner === project
+  const own = previous.elements.filter((element) => mine(ownerOf(element)))
+  if (own.length === previous.elements.length)
+    return `delete table inet ${tableWord(table)}\n${rest}`
+  const spreads = previous.spreads.filter(({ owner }) => mine(owner))
+  const lines = [
+    ...elementScript('delete', table, own),
+    ...spreads.flatMap((spread) => noSpread(table, spread)),
+  ]
+  return lines.length === 0 ? rest : `${lines.join('\n')}\n${rest}`
 }
 
 /** The project that publishes this host port, or one that covers it; `null`: none but `except`. */
 export function publisherOf(facts: FirewallFacts, port: HostPort, except: string): string | null {
   const holder = facts.elements.find((element) => {
-    const other = publicationOf(element)
+    const other = hostPortOf(element)
     return ownerOf(element) !== except && other !== null && collide(other, port)
   })
   return holder === undefined ? null : ownerOf(holder)
@@ -122,11 +259,11 @@ const collide = (a: HostPort, b: HostPort): boolean =>
 function refuseTaken(wanted: readonly FirewallElement[], others: readonly FirewallElement[]): void {
   const places = new Map(others.map((element) => [placeOf(element), ownerOf(element)]))
   const ports = others.flatMap((element) => {
-    const port = publicationOf(element)
+    const port = hostPortOf(element)
     return port === null ? [] : [{ port, owner: ownerOf(element) }]
   })
   for (const element of wanted) {
-    const mine = publicationOf(element)
+    const mine = hostPortOf(element)
     const owner = mine === null ? null : ports.find(({ port }) => collide(port, mine))?.owner
     if (mine !== null && owner)
       throw new PakError(

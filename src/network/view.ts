@@ -15,6 +15,8 @@ export interface BridgeForm {
   readonly bridge: string
   readonly gateway: string
   readonly subnet: string
+  /** Addresses of services that it has besides. */
+  readonly services: readonly string[]
 }
 
 /** The host's end of a veth, and where it should hang. */
@@ -47,7 +49,7 @@ export function readNetwork(kernel: Kernel, process: number | 'self'): NetworkVi
 export function bridgeDrift(
   kernel: Kernel,
   host: NetworkView,
-  { bridge, gateway, subnet }: BridgeForm,
+  { bridge, gateway, subnet, services }: BridgeForm,
 ): string | null {
   const flags = kernel.readNow(`/sys/class/net/${bridge}/flags`)
   if (flags === null) return `bridge ${bridge} is gone`
@@ -55,6 +57,8 @@ export function bridgeDrift(
   const { prefix } = parseCidr(subnet)
   if (!host.addresses.has(gateway) || !host.routes.has(connectedRoute(bridge, subnet)))
     return `bridge ${bridge} lost its address ${gateway}/${prefix}`
+  const lost = services.find((address) => !host.addresses.has(address))
+  if (lost !== undefined) return `bridge ${bridge} lost its address ${lost}/32`
   const settings = [
     ['ip_forward', 'ip_forward'],
     ['route_localnet', `conf/${bridge}/route_localnet`],

@@ -1,7 +1,7 @@
 import type { ObservedContainer, ObservedState } from '../model/observed.ts'
 import { isOneOff } from '../model/one-off.ts'
 import type { Plan, Reason } from '../model/plan.ts'
-import { firewallWork } from './firewall.ts'
+import { firewallWorks } from './firewall.ts'
 import { follow } from './follow.ts'
 import { sequence } from './sequence.ts'
 import { asItIs, byPlace, isUp, type Tasks, type Unit } from './unit.ts'
@@ -44,7 +44,10 @@ export function planAction(
     networks: [],
     volumes: [],
     units: after,
-    firewall: action === 'rm' ? firewallWork(observed, [], after) : null,
+    firewall:
+      action === 'rm'
+        ? firewallWorks({ observed, networks: [], units: after, services: null })
+        : { apply: null, admit: null },
     stop: {
       graceMs: selection.graceMs,
       signal: action === 'kill' ? selection.signal : null,

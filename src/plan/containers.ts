@@ -44,7 +44,10 @@ function endings(unit: Unit, { draft, stops }: Context): readonly Step[] {
     steps.push(step('container.unpause', { container }, { on, because: tasks.unpause }))
   if (tasks.stop !== undefined) {
     const args = { container, signal, graceMs, byUser }
-    steps.push(step('container.stop', args, { on, because: tasks.stop, after }))
+    const drained = drains(unit, draft) ? [id('firewall.apply', projectAddress(draft.project))] : []
+    steps.push(
+      step('container.stop', args, { on, because: tasks.stop, after: [...after, ...drained] }),
+    )
   }
   if (tasks.remove !== undefined) {
     const facts = { on, because: tasks.remove, after: [containerId('stop', unit)] }
@@ -52,6 +55,19 @@ function endings(unit: Unit, { draft, stops }: Context): readonly Step[] {
     steps.push(step('container.remove', { container, forGood }, facts))
   }
   return steps
+}
+
+/**
+ * Whether new connections must go elsewhere before it stops: there is somebody else who takes them. Not
+ * where a network is made anew, which waits for the stop itself, and takes every connection with it.
+ */
+function drains({ service, observed }: Unit, { firewall, networks, units }: Draft): boolean {
+  const { apply } = firewall
+  if (apply === null || networks.some(({ remove }) => remove !== null)) return false
+  const targets = [...apply.published, ...apply.services.flatMap((address) => address.targets)]
+  const behind = new Set(targets.map(({ container }) => container))
+  if (observed === null || behind.has(observed.name)) return false
+  return units.some((unit) => unit.service === service && behind.has(unit.wanted?.container ?? ''))
 }
 
 function beginnings(unit: Unit, at: Context): readonly Step[] {

@@ -3,7 +3,7 @@ import type { ObservedState } from '../model/observed.ts'
 import { isOneOff } from '../model/one-off.ts'
 import type { Plan, Reason } from '../model/plan.ts'
 import type { RecordWork, VolumeWork } from './draft.ts'
-import { firewallWork } from './firewall.ts'
+import { firewallWorks } from './firewall.ts'
 import { unusedNetworks } from './networks.ts'
 import { leaving, volumesOf } from './plan.ts'
 import { sequence } from './sequence.ts'
@@ -35,7 +35,7 @@ export function planDown(
         : staying(there),
     )
   const networks = unusedNetworks(observed.networks, units, because)
-  const firewall = firewallWork(observed, networks, units)
+  const { apply } = firewallWorks({ observed, networks, units, services: null })
   const kept = units.flatMap(({ wanted }) => wanted?.container ?? [])
   return sequence({
     project: observed.project,
@@ -43,7 +43,7 @@ export function planDown(
     networks,
     volumes: options.removeVolumes ? volumeWork(desired, observed, units) : [],
     units,
-    firewall: firewall === null ? null : { ...firewall, because },
+    firewall: { apply: apply === null ? null : { ...apply, because }, admit: null },
     stop: { graceMs: options.graceMs, signal: null, byUser: true },
     waitTimeoutMs: null,
     warnings: kept.map(

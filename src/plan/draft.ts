@@ -1,7 +1,7 @@
 import type { Volume } from '../model/desired.ts'
 import type { Limits } from '../model/limits.ts'
 import type { Reason } from '../model/plan.ts'
-import type { FirewallWork } from './firewall.ts'
+import type { FirewallWorks } from './firewall.ts'
 import type { NetworkWork } from './networks.ts'
 import type { Unit } from './unit.ts'
 
@@ -12,7 +12,7 @@ export interface Draft {
   readonly networks: readonly NetworkWork[]
   readonly volumes: readonly VolumeWork[]
   readonly units: readonly Unit[]
-  readonly firewall: FirewallWork | null
+  readonly firewall: FirewallWorks
   readonly stop: StopManner
   /** Bound of every wait for a dependency; `null`: nothing waits. */
   readonly waitTimeoutMs: number | null

@@ -1,52 +1,96 @@
-import type { Attachment, ContainerSpec, PublishedPort } from '../model/desired.ts'
+import type { Service } from '../model/desired.ts'
 import type { ObservedState } from '../model/observed.ts'
-import type { FieldChange, PlannedPublication, Reason } from '../model/plan.ts'
+import type { FieldChange, FirewallArgs, PlannedPublication, Reason } from '../model/plan.ts'
+import {
+  type Behind,
+  behind,
+  byClient,
+  type Member,
+  mannerOf,
+  membersAt,
+  placeText,
+  publicationText,
+} from './balance.ts'
 import type { NetworkWork } from './networks.ts'
-import { compareText, MISSING, type Unit } from './unit.ts'
+import { asItIs, compareText, MISSING, type Unit } from './unit.ts'
 
-/** What the firewall shall know of the project after the plan. */
-export interface FirewallWork {
+/** What the firewall shall know of the project from some moment on. */
+export interface FirewallWork extends FirewallArgs {
   readonly because: Reason
-  readonly networks: readonly string[]
-  readonly published: readonly PlannedPublication[]
 }
 
-interface Entry extends PublishedPort {
-  readonly container: string | null
+export interface FirewallWorks {
+  /** Before anything stops or starts; `null`: it is right until then. */
+  readonly apply: FirewallWork | null
+  /** When all has started; `null`: nothing that this plan starts changes it. */
+  readonly admit: FirewallWork | null
 }
 
-interface Picture {
-  readonly networks: readonly string[]
-  readonly published: readonly PlannedPublication[]
+export interface FirewallSides {
+  readonly observed: ObservedState
+  readonly networks: readonly NetworkWork[]
+  readonly units: readonly Unit[]
+  /** `null`: no file says how they are balanced, so it stays as it is. */
+  readonly services: readonly Service[] | null
 }
 
-/** One step for the whole project, or `null` when the firewall is and stays right. */
-export function firewallWork(
-  observed: ObservedState,
-  networks: readonly NetworkWork[],
-  units: readonly Unit[],
-): FirewallWork | null {
-  const before: Picture = {
-    networks: observed.networks.map(({ spec }) => spec.name).sort(compareText),
-    published: publications(observed.containers, internalBefore(observed)),
+/** For the whole project one step, and a second one only where what starts joins what runs. */
+export function firewallWorks(sides: FirewallSides): FirewallWorks {
+  const [before, during, after] = [
+    pictureBefore(sides),
+    pictureAt(sides, 'during'),
+    pictureAt(sides, 'after'),
+  ]
+  const because = applyReason(sides, before, during)
+  const joined = balancingChange(entriesOf(during), entriesOf(after))
+  return {
+    apply: because === null ? null : { ...argsOf(during), because },
+    admit:
+      joined.length === 0
+        ? null
+        : { ...argsOf(after), because: { kind: 'changed', fields: joined } },
   }
-  const after: Picture = {
+}
+
+interface Picture extends Behind {
+  readonly networks: readonly string[]
+  /** The same as if every container took connections. */
+  readonly possible: Behind
+}
+
+const argsOf = ({ networks, published, services }: Picture): FirewallArgs => ({
+  networks,
+  published,
+  services,
+})
+
+function pictureBefore({ observed }: FirewallSides): Picture {
+  const members = observed.containers.map((one): Member => {
+    const { container, spec } = asItIs(one)
+    return { container, service: one.service, spec, stand: 'down' }
+  })
+  const had = new Set(observed.networks.flatMap(({ services }) => Object.keys(services)))
+  const at = {
+    internal: internalBefore(observed),
+    manner: (service: string) => ({ vip: had.has(service), affinity: 'none' as const }),
+  }
+  const possible = behind(members, { ...at, all: true })
+  const networks = observed.networks.map(({ spec }) => spec.name).sort(compareText)
+  return { networks, ...possible, possible }
+}
+
+function pictureAt(sides: FirewallSides, moment: 'during' | 'after'): Picture {
+  const { observed, networks, units, services } = sides
+  const members = membersAt(units, moment)
+  const at = {
+    internal: internalAfter(observed, networks),
+    manner: mannerOf(observed, services, members),
+  }
+  return {
     networks: networksAfter(observed, networks),
-    published: publications(
-      units.flatMap(({ wanted }) =>
-        wanted === null ? [] : [{ ...wanted, name: wanted.container }],
-      ),
-      internalAfter(observed, networks),
-    ),
+    ...behind(members, { ...at, all: false }),
+    possible: behind(members, { ...at, all: true }),
   }
-  const fields = pictureChanges(before, after)
-  if (observed.record === null && fields.length > 0) return { ...after, because: MISSING }
-  if (fields.length > 0) return { ...after, because: { kind: 'changed', fields } }
-  // Same names and ports, but other addresses behind them.
-  const anew = networks.find(({ remove, create }) => remove !== null && create !== null)
-  if (anew !== undefined && anew.remove !== null) return { ...after, because: anew.remove }
-  const fact = driftFact(observed, after)
-  return fact === null ? null : { ...after, because: { kind: 'drift', fact } }
 }
 
 const internalBefore = (observed: ObservedState): ReadonlyMap<string, boolean> =>
@@ -71,49 +115,76 @@ function networksAfter(observed: ObservedState, works: readonly NetworkWork[]): 
   return [...names].sort(compareText)
 }
 
-function publications(
-  containers: readonly { readonly name: string; readonly spec: ContainerSpec }[],
-  internal: ReadonlyMap<string, boolean>,
-): readonly PlannedPublication[] {
-  // Replicas publish one port between them: the first of them receives.
-  const taken = new Set<string>()
-  const first = ({ hostIp, published, protocol }: PublishedPort): boolean => {
-    const place = `${hostIp}:${published}/${protocol}`
-    return !taken.has(place) && taken.add(place).size > 0
-  }
-  return [...containers]
-    .sort((a, b) => compareText(a.name, b.name))
-    .flatMap(({ name, spec }) => {
-      const to = receiver(spec, internal)
-      if (to === null) return []
-      const { network, ipv4 } = to
-      return spec.ports.filter(first).map(({ hostIp, published, target, protocol }) => {
-        return { container: name, hostIp, published, target, protocol, network, ipv4 }
-      })
-    })
-    .sort((a, b) => compareText(entryText(a), entryText(b)))
+function applyReason(
+  { observed, networks }: FirewallSides,
+  before: Picture,
+  after: Picture,
+): Reason | null {
+  const fields = pictureChanges(before, after)
+  if (observed.record === null && fields.length > 0) return MISSING
+  if (fields.length > 0) return { kind: 'changed', fields }
+  // Same names and ports, but other addresses behind them.
+  const anew = networks.find(({ remove, create }) => remove !== null && create !== null)
+  if (anew !== undefined && anew.remove !== null) return anew.remove
+  const fact = driftFact(observed, before, after)
+  if (fact !== null) return { kind: 'drift', fact }
+  const balancing = balancingChange(seenEntries(observed), entriesOf(after))
+  return balancing.length === 0 ? null : { kind: 'changed', fields: balancing }
 }
-
-function receiver(spec: ContainerSpec, internal: ReadonlyMap<string, boolean>): Attachment | null {
-  if (spec.networkMode.kind !== 'bridge') return null
-  const attachments = [...spec.networks].sort((a, b) => compareText(a.network, b.network))
-  const open = attachments.find(({ network }) => internal.get(network) === false)
-  return open ?? attachments[0] ?? null
-}
-
-const entryText = (entry: Entry): string =>
-  `${entry.hostIp}:${entry.published}/${entry.protocol} -> ${entry.container ?? 'nobody'}:${entry.target}`
 
 function pictureChanges(before: Picture, after: Picture): readonly FieldChange[] {
-  const ports = ({ published }: Picture) =>
-    published.map((entry) => {
+  const ports = ({ possible }: Picture) =>
+    possible.published.map((entry) => {
       const fixed = entry.ipv4 === null ? '' : ` ${entry.ipv4}`
-      return `${entryText(entry)} (${entry.network}${fixed})`
+      return `${publicationText({ ...entry, affinity: 'none' })} (${entry.network}${fixed})`
     })
+  const services = ({ possible }: Picture) =>
+    possible.services.map(({ service, network }) => `${service} on ${network}`)
   return [
     ...listChange('networks', before.networks, after.networks),
     ...listChange('ports', ports(before), ports(after)),
+    ...listChange('addresses', services(before), services(after)),
   ]
+}
+
+/** Where something is reached, and who is behind it: `place -> container`. */
+type Entries = readonly { readonly place: string; readonly text: string }[]
+
+const entriesOf = ({ published, services }: Behind): Entries => [
+  ...published.map(portEntry),
+  ...services.flatMap(({ targets, ...address }) =>
+    targets.map(({ container }) => addressEntry({ ...address, container })),
+  ),
+]
+
+const seenEntries = ({ firewall }: ObservedState): Entries => [
+  ...firewall.published.map(portEntry),
+  ...firewall.services.flatMap(({ containers, ...address }) =>
+    containers.map((container) => addressEntry({ ...address, container })),
+  ),
+]
+
+const portEntry = (
+  entry: Omit<PlannedPublication, 'container' | 'network' | 'ipv4'> & {
+    readonly container: string | null
+  },
+) => ({ place: placeText(entry), text: publicationText(entry) })
+
+function addressEntry(address: {
+  readonly service: string
+  readonly network: string
+  readonly affinity: PlannedPublication['affinity']
+  readonly container: string | null
+}) {
+  const place = `${address.service} on ${address.network}`
+  const text = `${place} -> ${address.container ?? 'nobody'}${byClient(address.affinity)}`
+  return { place, text }
+}
+
+/** Who of those that may be behind something is. No drift: replicas come and go. */
+function balancingChange(from: Entries, to: Entries): readonly FieldChange[] {
+  const texts = (entries: Entries) => entries.map(({ text }) => text).sort(compareText)
+  return listChange('balancing', texts(from), texts(to))
 }
 
 /** Only what left and what came, so that a reason stays readable in a large project. */
@@ -129,18 +200,29 @@ function listChange(
   return from.length + to.length === 0 ? [] : [{ path, from, to }]
 }
 
-function driftFact(observed: ObservedState, after: Picture): string | null {
-  const { networks, published } = observed.firewall
-  const seen = published.map(entryText).sort(compareText)
-  const expected = after.published.map(entryText)
+function driftFact(observed: ObservedState, before: Picture, after: Picture): string | null {
+  const { networks } = observed.firewall
+  const [seen, expected] = [seenEntries(observed), entriesOf(after)]
+  const [there, places] = [placesOf(seen), placesOf(expected)]
+  // A replica that leaves with this plan was rightly there.
+  const known = [...entriesOf(before.possible), ...entriesOf(after.possible)]
+  const possible = new Set(known.map(({ text }) => bare(text)))
+  const lost = expected.filter(({ place }) => !there.has(place))
+  const strays = seen.filter(({ place, text }) => !places.has(place) || !possible.has(bare(text)))
   const facts = [
     missingFact('the firewall does not know network', after.networks, networks),
     missingFact('the firewall knows a network that is not there:', networks, after.networks),
-    missingFact('not forwarded:', expected, seen),
-    missingFact('forwarded, but not published:', seen, expected),
+    factOf('not forwarded:', lost.map(({ text }) => text).sort(compareText)),
+    factOf('forwarded, but not published:', strays.map(({ text }) => text).sort(compareText)),
   ].filter((fact) => fact !== null)
   return facts.length === 0 ? null : facts.join('; ')
 }
+
+const placesOf = (entries: Entries): ReadonlySet<string> =>
+  new Set(entries.map(({ place }) => place))
+
+/** How a connection finds its replica is a setting, not who may be found. */
+const bare = (text: string): string => text.replace(/ by client$/, '')
 
 function missingFact(
   words: string,
@@ -148,6 +230,11 @@ function missingFact(
   elsewhere: readonly string[],
 ): string | null {
   const there = new Set(elsewhere)
-  const missing = items.filter((item) => !there.has(item))
-  return missing.length === 0 ? null : `${words} ${missing.join(', ')}`
+  return factOf(
+    words,
+    items.filter((item) => !there.has(item)),
+  )
 }
+
+const factOf = (words: string, items: readonly string[]): string | null =>
+  items.length === 0 ? null : `${words} ${items.join(', ')}`

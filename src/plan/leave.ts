@@ -1,6 +1,6 @@
 import { type Address, networkAddress, projectAddress, replicaAddress } from '../model/address.ts'
 import type { ObservedState } from '../model/observed.ts'
-import type { FirewallWork } from './firewall.ts'
+import type { FirewallWorks } from './firewall.ts'
 
 /** What is, as if nobody had changed anything at these addresses. */
 export function overlooking(observed: ObservedState, leave: ReadonlySet<Address>): ObservedState {
@@ -23,8 +23,9 @@ export function overlooking(observed: ObservedState, leave: ReadonlySet<Address>
 
 /** The firewall's drift is found by comparing, so it is dropped afterwards. */
 export function overlooked(
-  work: FirewallWork | null,
+  works: FirewallWorks,
   { project, leave }: { readonly project: string; readonly leave: ReadonlySet<Address> },
-): FirewallWork | null {
-  return work?.because.kind === 'drift' && leave.has(projectAddress(project)) ? null : work
+): FirewallWorks {
+  const drifted = works.apply?.because.kind === 'drift'
+  return drifted && leave.has(projectAddress(project)) ? { ...works, apply: null } : works
 }

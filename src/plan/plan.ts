@@ -4,7 +4,7 @@ import { isOneOff } from '../model/one-off.ts'
 import type { FieldChange, Plan } from '../model/plan.ts'
 import type { RecordWork, VolumeWork } from './draft.ts'
 import { compareLimits } from './fields.ts'
-import { firewallWork } from './firewall.ts'
+import { firewallWorks } from './firewall.ts'
 import { follow } from './follow.ts'
 import { overlooked, overlooking } from './leave.ts'
 import { declaredNetworks, replacedNetworks, unusedNetworks } from './networks.ts'
@@ -32,7 +32,7 @@ export function plan(desired: DesiredState, seen: ObservedState, options: PlanOp
     networks: networks.sort((a, b) => compareText(a.name, b.name)),
     volumes: volumeWork(at, units),
     units,
-    firewall: overlooked(firewallWork(observed, networks, units), {
+    firewall: overlooked(firewallWorks({ observed, networks, units, services: desired.services }), {
       project: desired.project,
       leave,
     }),

@@ -59,7 +59,7 @@ function verbText(group: readonly Step[]): string {
     const until = first.args.condition === 'service_healthy' ? 'healthy' : 'completed'
     return `wait until ${until}`
   }
-  if (group.every(({ op }) => op === 'firewall.apply')) return 'firewall'
+  if (group.every(({ op }) => op.startsWith('firewall.'))) return 'firewall'
   if (first?.op === 'container.kill') return `kill with ${first.args.signal}`
   if (first?.op === 'container.pause') return 'pause'
   if (first?.op === 'container.unpause') return 'unpause'

@@ -25,14 +25,23 @@ export function sequence(draft: Draft): Plan {
   }
 }
 
-function projectSteps({ project, record, firewall, networks }: Draft, others: readonly Step[]) {
+function projectSteps(
+  { project, record, firewall, networks, units }: Draft,
+  others: readonly Step[],
+) {
   const steps: Step[] = []
   const on = projectAddress(project)
-  if (firewall !== null) {
-    const { because, networks: names, published } = firewall
+  if (firewall.apply !== null) {
+    const { because, ...args } = firewall.apply
     const made = networks.map(({ name }) => id('network.create', networkAddress(name)))
     const after = [id('project.create', on), ...made]
-    steps.push(step('firewall.apply', { networks: names, published }, { on, because, after }))
+    steps.push(step('firewall.apply', args, { on, because, after }))
+  }
+  if (firewall.admit !== null) {
+    const { because, ...args } = firewall.admit
+    const starts = units.map((unit) => containerId('start', unit))
+    const after = [id('firewall.apply', on), ...starts]
+    steps.push(step('firewall.admit', args, { on, because, after }))
   }
   if (record === null) return steps
   const { because } = record
@@ -150,5 +159,6 @@ const OP_ORDER: readonly Op[] = [
   'firewall.apply',
   'service.wait',
   'container.start',
+  'firewall.admit',
   'project.remove',
 ]

@@ -63,6 +63,7 @@ const VERBS: Readonly<Record<Op, Exclude<Outcome, 'recreate' | 'restart'>>> = {
   'container.pause': 'update',
   'container.unpause': 'update',
   'firewall.apply': 'update',
+  'firewall.admit': 'update',
   'service.wait': 'wait',
 }
 

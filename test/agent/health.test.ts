@@ -150,7 +150,7 @@ function running(): ObservedState {
     ],
     networks: [],
     volumes: [],
-    firewall: { networks: [], published: [] },
+    firewall: { networks: [], published: [], services: [] },
     images: {},
   }
 }

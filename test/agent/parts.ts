@@ -79,7 +79,16 @@ export function project(name: string, services: readonly string[]): DesiredState
 }
 
 export function serviceOf(name: string, overrides: Partial<Service> = {}): Service {
-  return { name, replicas: 1, containerName: null, dependsOn: [], container: SPEC, ...overrides }
+  return {
+    name,
+    replicas: 1,
+    containerName: null,
+    endpointMode: null,
+    affinity: 'none',
+    dependsOn: [],
+    container: SPEC,
+    ...overrides,
+  }
 }
 
 export const SPEC: ContainerSpec = {

@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert'
 import { PakError } from '../../src/errors.ts'
 import { ipBatch } from '../../src/kernel/ip.ts'
 import type { Kernel } from '../../src/kernel/kernel.ts'
-import { nftApply, nftJson } from '../../src/kernel/nft.ts'
+import { nftApply, nftList } from '../../src/kernel/nft.ts'
 import {
   addressBatch,
   bridgeBatch,
@@ -96,7 +96,7 @@ test('a transaction names the line that was refused', async () => {
     (error: Error) => assert.is(error.message, 'nft `foo bar`: syntax error, unexpected newline'),
   )
   const missing = 'Error: No such file or directory\nlist table inet x\n'
-  assert.is(await nftJson(refusing(missing), ['list', 'table', 'inet', 'x']), null)
+  assert.is(await nftList(refusing(missing), ['list table inet x']), null)
 })
 
 test.run()

@@ -15,7 +15,13 @@ import {
   projectFirewall,
 } from '../../src/network/firewall-observe.ts'
 
-const NONE: FirewallFacts = { present: false, dnsPort: null, elements: [] }
+const NONE: FirewallFacts = {
+  present: false,
+  dnsPort: null,
+  elements: [],
+  spreads: [],
+  lifts: null,
+}
 const NETWORK: FirewallNetwork = {
   name: 'back',
   bridge: 'pak0123456789',
@@ -30,6 +36,7 @@ const PORT: Publication = {
   published: 8080,
   target: 80,
   protocol: 'tcp',
+  affinity: 'none',
 }
 const REQUEST: FirewallRequest = {
   table: 'pak',
@@ -37,6 +44,8 @@ const REQUEST: FirewallRequest = {
   dnsPort: 5300,
   networks: [NETWORK],
   published: [PORT],
+  services: [],
+  lifts: false,
 }
 const elementsOf = ({ project, networks, published }: FirewallRequest) => [
   ...networks.flatMap((network) => networkElements(project, network)),
@@ -46,6 +55,8 @@ const holding = (...requests: FirewallRequest[]): FirewallFacts => ({
   present: true,
   dnsPort: 5300,
   elements: requests.flatMap(elementsOf),
+  spreads: [],
+  lifts: null,
 })
 
 test('the first project makes the base in the same transaction', () => {
@@ -156,8 +167,16 @@ test('a network counts as known only when all of it is there', () => {
   assert.equal(projectFirewall(facts, expected), {
     networks: ['back'],
     published: [
-      { address: '10.77.1.2', hostIp: '0.0.0.0', published: 8080, target: 80, protocol: 'tcp' },
+      {
+        address: '10.77.1.2',
+        hostIp: '0.0.0.0',
+        published: 8080,
+        target: 80,
+        protocol: 'tcp',
+        affinity: 'none',
+      },
     ],
+    services: [],
   })
   for (const lost of facts.elements) {
     const elements = facts.elements.filter((element) => element !== lost)
@@ -171,11 +190,7 @@ test('a network counts as known only when all of it is there', () => {
 })
 
 test('an answer of another shape is read as nothing', () => {
-  for (const answer of [
-    {},
-    { nftables: [] },
-    { nftables: [{ set: { name: 'bridges', elem: [{}] } }] },
-  ])
+  for (const answer of [[], [{}], [{ set: { name: 'bridges', elem: [{}] } }]])
     assert.is(firewallFacts(answer).dnsPort, null)
   assert.equal(firewallFacts(null), NONE)
 })

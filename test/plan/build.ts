@@ -82,6 +82,8 @@ export function service(
     name,
     replicas: 1,
     containerName: null,
+    endpointMode: null,
+    affinity: 'none',
     dependsOn: [],
     container: spec(container),
     ...over,

@@ -83,7 +83,15 @@ function oneOff(
   }
   const containerName = checkedName(flags.text('name')) ?? `${project}-${name}`
   const dependsOn = flags.off('deps') ? [] : service.dependsOn
-  return { name, replicas: 1, containerName, dependsOn, container: spec }
+  return {
+    name,
+    replicas: 1,
+    containerName,
+    endpointMode: 'dnsrr',
+    affinity: 'none',
+    dependsOn,
+    container: spec,
+  }
 }
 
 function checkedName(name: string | null): string | null {

@@ -21,7 +21,7 @@ export function outline(plan: Plan): readonly OutlineUnit[] {
 }
 
 function verb(steps: readonly Step[]): string {
-  if (steps.every(({ op }) => op === 'firewall.apply')) return 'firewall of'
+  if (steps.every(({ op }) => op.startsWith('firewall.'))) return 'firewall of'
   if (steps.some(({ op }) => op === 'container.kill')) return 'kill'
   if (steps.some(({ op }) => op === 'container.pause')) return 'pause'
   if (steps.some(({ op }) => op === 'container.unpause')) return 'unpause'

@@ -10,7 +10,13 @@ import {
 import type { LinuxHost } from './host.ts'
 import { lostMounts, mayDo } from './lost-mounts.ts'
 import { hostEnd } from './networks.ts'
-import type { ContainerRecord, NetworkRecord, ProjectRecords, Run } from './records.ts'
+import {
+  type ContainerRecord,
+  type NetworkRecord,
+  type ProjectRecords,
+  type Run,
+  serviceAddresses,
+} from './records.ts'
 
 /** What is not as pak made it, by name. Made of plain reads that never wait: cheap enough for a timer. */
 export interface Differences {
@@ -66,12 +72,15 @@ function groundOf(host: LinuxHost, { networks }: ProjectRecords): Ground {
   const broken = new Map<string, string>()
   const ports = new Map<string, ReadonlySet<string>>()
   for (const [name, record] of networks) {
-    const fact = view === null ? null : bridgeDrift(host.kernel, view, record)
+    const fact = view === null ? null : formDrift(host, view, record)
     if (fact !== null) broken.set(name, fact)
     ports.set(name, portsOf(host.kernel, record.bridge))
   }
   return { networks, broken, ports }
 }
+
+const formDrift = (host: LinuxHost, view: NetworkView, record: NetworkRecord): string | null =>
+  bridgeDrift(host.kernel, view, { ...record, services: Object.values(serviceAddresses(record)) })
 
 /** Field 22 of proc_pid_stat(5) again: what has ended has not drifted. */
 function lives(host: LinuxHost, { pid, startTicks }: Run): boolean {

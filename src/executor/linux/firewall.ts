@@ -1,20 +1,27 @@
 import { PakError } from '../../errors.ts'
+import { ipBatch } from '../../kernel/ip.ts'
 import type { StepOf } from '../../model/plan.ts'
+import { serviceAddressBatch } from '../../network/bridge.ts'
 import {
   applyFirewall,
   type FirewallNetwork,
   type Publication,
   removeFirewall,
+  type ServiceAddress,
 } from '../../network/firewall.ts'
+import { readNetwork } from '../../network/view.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
 import { expected } from './batch.ts'
 import type { LinuxHost } from './host.ts'
 import { leaseAddresses } from './networks.ts'
+import { type NetworkRecord, serviceAddresses, serviceLease } from './records.ts'
 
-/** Networks and published ports of the project, in one nft transaction. */
+type FirewallStep = StepOf<'firewall.apply'> | StepOf<'firewall.admit'>
+
+/** Networks, published ports and services of the project, in one nft transaction. */
 export async function applyFirewallSteps(
   host: LinuxHost,
-  steps: readonly StepOf<'firewall.apply'>[],
+  steps: readonly FirewallStep[],
   context: RunContext,
 ): Promise<readonly StepOutcome[]> {
   const outcomes: StepOutcome[] = []
@@ -24,21 +31,27 @@ export async function applyFirewallSteps(
 
 async function applyOne(
   host: LinuxHost,
-  { args }: StepOf<'firewall.apply'>,
-  context: RunContext,
+  { args }: FirewallStep,
+  { project }: RunContext,
 ): Promise<StepOutcome> {
   const { table } = host.layout
   try {
-    if (args.networks.length === 0)
-      await removeFirewall(host.kernel, { table, project: context.project })
-    else
-      await applyFirewall(host.kernel, {
-        table,
-        project: context.project,
-        dnsPort: host.dnsPort,
-        networks: await knownNetworks(host, context.project, args.networks),
-        published: await forwards(host, context.project, args.published),
-      })
+    const before = await recordsOf(host, project)
+    const had = before.some((record) => Object.keys(serviceAddresses(record)).length > 0)
+    const lifts = had || args.services.length > 0
+    if (args.networks.length === 0) {
+      await removeFirewall(host.kernel, { table, project, lifts })
+      return null
+    }
+    const { published, services } = await leased(host, project, args)
+    const gone = had ? await forgetAddresses(host, project, args) : []
+    await placeAddresses(host, services)
+    const networks = await knownNetworks(host, project, args.networks)
+    const { dnsPort } = host
+    const request = { table, project, dnsPort, networks, published, services, lifts }
+    await applyFirewall(host.kernel, request)
+    const removal = serviceAddressBatch(gone.map((at) => ({ ...at, verb: 'del' })))
+    await ipBatch(host.kernel, removal, { goneIsFine: true })
     return null
   } catch (error) {
     const outcome = expected(error)
@@ -46,6 +59,10 @@ async function applyOne(
     return outcome
   }
 }
+
+const recordsOf = async (host: LinuxHost, project: string): Promise<readonly NetworkRecord[]> => [
+  ...(await host.records.of(project)).networks.values(),
+]
 
 async function knownNetworks(
   host: LinuxHost,
@@ -61,28 +78,86 @@ async function knownNetworks(
   })
 }
 
-/** The address behind each published port; leased here when the container is still to be made. */
-async function forwards(
+interface Leased {
+  readonly published: readonly Publication[]
+  readonly services: readonly ServiceAddress[]
+}
+
+/** The addresses behind ports and services; leased here when a container is still to be made. */
+async function leased(
   host: LinuxHost,
   projectName: string,
-  published: StepOf<'firewall.apply'>['args']['published'],
-): Promise<readonly Publication[]> {
-  const addresses = await leaseAddresses(
-    host,
-    projectName,
-    published.map(({ container, network, ipv4 }) => ({
-      container,
-      networks: [{ network, ipv4, aliases: [] }],
+  { published, services }: FirewallStep['args'],
+): Promise<Leased> {
+  const wanted = [
+    ...published,
+    ...services.flatMap(({ service, network, targets }) => [
+      ...targets.map((target) => ({ ...target, network })),
+      { container: serviceLease(service), network, ipv4: null },
+    ]),
+  ]
+  const requests = wanted.map(({ container, network, ipv4 }) => ({
+    container,
+    networks: [{ network, ipv4, aliases: [] }],
+  }))
+  const addresses = await leaseAddresses(host, projectName, requests)
+  const found = new Map(
+    wanted.map(({ container, network }, index) => {
+      const answer = addresses[index]
+      if (answer instanceof PakError) throw answer
+      return [`${network} ${container}`, answer?.[network]] as const
+    }),
+  )
+  const addressOf = (network: string, holder: string): string => {
+    const address = found.get(`${network} ${holder}`)
+    if (address !== undefined) return address
+    throw new PakError('network', `firewall: \`${holder}\` has no address in \`${network}\``)
+  }
+  const { networks } = await host.records.of(projectName)
+  return {
+    published: published.map(({ ipv4: _, network, ...port }) => ({
+      ...port,
+      address: addressOf(network, port.container),
     })),
+    services: services.map(({ service, network, affinity, targets }) => ({
+      bridge: networks.get(network)?.bridge ?? '',
+      address: addressOf(network, serviceLease(service)),
+      affinity,
+      targets: targets.map(({ container }) => addressOf(network, container)),
+    })),
+  }
+}
+
+/** Recorded before it is there: an address that nobody has written down would stay for good. */
+async function placeAddresses(host: LinuxHost, services: readonly ServiceAddress[]): Promise<void> {
+  if (services.length === 0) return
+  const there = readNetwork(host.kernel, 'self')?.addresses ?? new Set()
+  const missing = services.filter(({ address }) => !there.has(address))
+  await ipBatch(
+    host.kernel,
+    serviceAddressBatch(
+      missing.map((at) => ({ bridge: at.bridge, address: at.address, verb: 'replace' })),
+    ),
   )
-  return published.map(
-    ({ container, network, hostIp, published: port, target, protocol }, index) => {
-      const leased = addresses[index]
-      if (leased instanceof PakError) throw leased
-      const address = leased?.[network]
-      if (address === undefined)
-        throw new PakError('network', `publish port ${port}: \`${container}\` has no address`)
-      return { container, address, hostIp, published: port, target, protocol }
-    },
-  )
+}
+
+/** Give back the addresses of services that shall have none; they leave their bridge afterwards. */
+async function forgetAddresses(
+  host: LinuxHost,
+  projectName: string,
+  { services }: FirewallStep['args'],
+): Promise<readonly { readonly bridge: string; readonly address: string }[]> {
+  const wanted = new Set(services.map(({ service, network }) => `${network} ${service}`))
+  const gone: { bridge: string; address: string }[] = []
+  for (const record of await recordsOf(host, projectName)) {
+    const lost = Object.entries(serviceAddresses(record)).filter(
+      ([service]) => !wanted.has(`${record.spec.name} ${service}`),
+    )
+    if (lost.length === 0) continue
+    const holders = new Set(lost.map(([service]) => serviceLease(service)))
+    const leases = Object.entries(record.leases).filter(([holder]) => !holders.has(holder))
+    await host.records.putNetwork(projectName, { ...record, leases: Object.fromEntries(leases) })
+    gone.push(...lost.map(([, address]) => ({ bridge: record.bridge, address })))
+  }
+  return gone
 }

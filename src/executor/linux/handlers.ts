@@ -37,5 +37,6 @@ export const handlers: { readonly [O in Op]: Handler<O> } = {
   'container.pause': pauseContainers,
   'container.unpause': unpauseContainers,
   'firewall.apply': applyFirewallSteps,
+  'firewall.admit': applyFirewallSteps,
   'service.wait': waitForServices,
 }

@@ -2,13 +2,20 @@ import type {
   ObservedContainer,
   ObservedFirewall,
   ObservedNetwork,
+  ObservedServiceAddress,
   ObservedState,
 } from '../../model/observed.ts'
+import type { ServiceAddress } from '../../network/firewall.ts'
 import { observeFirewall, projectFirewall } from '../../network/firewall-observe.ts'
 import type { InspectScope } from '../executor.ts'
 import { type Differences, differences, limitDrift } from './drift.ts'
 import type { LinuxHost } from './host.ts'
-import type { ContainerRecord, NetworkRecord, ProjectRecords } from './records.ts'
+import {
+  type ContainerRecord,
+  type NetworkRecord,
+  type ProjectRecords,
+  serviceAddresses,
+} from './records.ts'
 import { statusOf } from './runs.ts'
 
 /** One project, from the records and from the kernel, side by side. Changes nothing. */
@@ -74,11 +81,10 @@ async function observeProject(
   return { limits: project.limits, drift }
 }
 
-function observeNetwork(
-  { spec, subnet, gateway, bridge }: NetworkRecord,
-  { networks }: Differences,
-): ObservedNetwork {
-  return { spec, subnet, gateway, bridge, drift: networks.get(spec.name) ?? null }
+function observeNetwork(record: NetworkRecord, { networks }: Differences): ObservedNetwork {
+  const { spec, subnet, gateway, bridge } = record
+  const drift = networks.get(spec.name) ?? null
+  return { spec, subnet, gateway, bridge, services: serviceAddresses(record), drift }
 }
 
 async function observePublished(
@@ -86,11 +92,15 @@ async function observePublished(
   records: ProjectRecords,
   { project, only }: InspectScope,
 ): Promise<ObservedFirewall> {
-  if (only === 'containers' || records.project === null) return { networks: [], published: [] }
-  const facts = projectFirewall(await observeFirewall(host.kernel, host.layout.table), {
+  if (only === 'containers' || records.project === null)
+    return { networks: [], published: [], services: [] }
+  const networks = [...records.networks.values()]
+  const lifts = networks.some((record) => Object.keys(serviceAddresses(record)).length > 0)
+  const seen = await observeFirewall(host.kernel, host.layout.table, { lifts })
+  const facts = projectFirewall(seen, {
     project,
     dnsPort: host.dnsPort,
-    networks: [...records.networks.values()].map(({ spec, bridge, subnet, gateway }) => ({
+    networks: networks.map(({ spec, bridge, subnet, gateway }) => ({
       name: spec.name,
       internal: spec.internal,
       bridge,
@@ -99,20 +109,40 @@ async function observePublished(
     })),
   })
   const owners = new Map(
-    [...records.networks.values()].flatMap(({ leases }) =>
+    networks.flatMap(({ leases }) =>
       Object.entries(leases).map(([container, address]) => [address, container] as const),
     ),
   )
+  const ownerOf = (address: string) => owners.get(address) ?? null
   return {
     networks: facts.networks,
-    published: facts.published.map(({ address, hostIp, published, target, protocol }) => ({
-      container: owners.get(address) ?? null,
-      hostIp,
-      published,
-      target,
-      protocol,
+    published: facts.published.map(({ address, ...port }) => ({
+      ...port,
+      container: ownerOf(address),
     })),
+    services: facts.services.flatMap((found) => observeAddress(networks, found, ownerOf)),
   }
+}
+
+/** An address that no record knows is told by itself, so that it is found and removed. */
+function observeAddress(
+  networks: readonly NetworkRecord[],
+  { bridge, address, targets, affinity }: ServiceAddress,
+  ownerOf: (address: string) => string | null,
+): readonly ObservedServiceAddress[] {
+  if (targets.length === 0) return []
+  const network = networks.find((record) => record.bridge === bridge)
+  const service = Object.entries(network === undefined ? {} : serviceAddresses(network)).find(
+    ([, own]) => own === address,
+  )
+  return [
+    {
+      service: service?.[0] ?? address,
+      network: network?.spec.name ?? bridge,
+      affinity,
+      containers: targets.map(ownerOf),
+    },
+  ]
 }
 
 async function resolveImages(

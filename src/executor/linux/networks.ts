@@ -17,7 +17,7 @@ import { parseCidr } from '../../network/ipv4.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
 import { expected, forEach } from './batch.ts'
 import type { LinuxHost } from './host.ts'
-import type { ContainerRecord, NetworkRecord } from './records.ts'
+import { type ContainerRecord, type NetworkRecord, serviceAddresses } from './records.ts'
 
 /** Records and bridges of all networks that are asked for, in one `ip` batch. */
 export async function createNetworks(
@@ -64,10 +64,11 @@ async function bringUp(
     await allowForwarding(host.kernel)
     await createBridges(
       host.kernel,
-      records.map(({ bridge, gateway, subnet }) => ({
-        name: bridge,
-        gateway,
-        prefix: parseCidr(subnet).prefix,
+      records.map((record) => ({
+        name: record.bridge,
+        gateway: record.gateway,
+        prefix: parseCidr(record.subnet).prefix,
+        services: Object.values(serviceAddresses(record)),
       })),
     )
     return null

@@ -15,9 +15,23 @@ export interface NetworkRecord {
   readonly subnet: string
   readonly gateway: string
   readonly bridge: string
-  /** Container name -> address. Kept while the network lives, so that a recreate gets its own again. */
+  /**
+   * Container name -> address. Kept while the network lives, so that a recreate gets its own again.
+   * Under `serviceLease`, a word that is no container's name, the address of a service.
+   */
   readonly leases: Readonly<Record<string, string>>
 }
+
+const SERVICE_LEASE = 'service:'
+export const serviceLease = (service: string): string => `${SERVICE_LEASE}${service}`
+
+/** Service -> the address that it has in a network. */
+export const serviceAddresses = ({ leases }: NetworkRecord): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    Object.entries(leases)
+      .filter(([holder]) => holder.startsWith(SERVICE_LEASE))
+      .map(([holder, address]) => [holder.slice(SERVICE_LEASE.length), address]),
+  )
 
 export interface VolumeRecord {
   readonly spec: Volume

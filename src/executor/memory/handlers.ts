@@ -1,5 +1,5 @@
 import { PakError } from '../../errors.ts'
-import type { Op, StepOf } from '../../model/plan.ts'
+import type { FirewallArgs, Op, StepOf } from '../../model/plan.ts'
 import {
   absent,
   change,
@@ -7,6 +7,7 @@ import {
   lease,
   type MemoryHost,
   type MemoryProject,
+  NO_FIREWALL,
   projectOn,
 } from './host.ts'
 import { awaitCondition, pauseContainer, startContainer } from './life.ts'
@@ -57,11 +58,12 @@ export const HANDLERS: { readonly [O in Op]: (step: StepOf<O>, at: Place) => voi
   'container.kill': ({ args }, at) => stopContainer(args.container, true, at),
   'container.pause': ({ args }, at) => pauseContainer(args.container, 'paused', recorded(at)),
   'container.unpause': ({ args }, at) => pauseContainer(args.container, 'running', recorded(at)),
-  'firewall.apply': ({ args }, at) => {
-    const project = recorded(at)
-    const missing = args.networks.find((name) => !project.networks.has(name))
-    if (missing !== undefined) throw absent('forward to', `network/${missing}`)
-    project.firewall = { networks: args.networks, published: args.published }
+  'firewall.apply': ({ args }, at) => applyFirewall(args, at),
+  'firewall.admit': ({ args }, at) => {
+    const behind = args.services.flatMap(({ targets }) => targets)
+    for (const { container } of [...args.published, ...behind])
+      if (!recorded(at).containers.has(container)) throw absent('admit', container)
+    applyFirewall(args, at)
   },
   'service.wait': ({ args }, at) => awaitCondition(args, recorded(at), at.host),
 }
@@ -78,6 +80,22 @@ function recorded({ host, name }: Place): MemoryProject {
   return project
 }
 
+function applyFirewall(args: FirewallArgs, at: Place): void {
+  const project = recorded(at)
+  const missing = args.networks.find((name) => !project.networks.has(name))
+  if (missing !== undefined) throw absent('forward to', `network/${missing}`)
+  project.firewall = args
+  for (const [name, network] of project.networks) {
+    const services = args.services.filter((service) => service.network === name)
+    const addresses = services.map(({ service }) => {
+      const holder = `service:${service}`
+      lease(project, holder, { network: name, ipv4: null })
+      return [service, project.leases.get(name)?.get(holder) ?? ''] as const
+    })
+    project.networks.set(name, { ...network, services: Object.fromEntries(addresses) })
+  }
+}
+
 function removeProject(host: MemoryHost, name: string, keepVolumes: boolean): void {
   const project = projectOn(host, name)
   if (project.containers.size > 0 || project.networks.size > 0) {
@@ -88,7 +106,7 @@ function removeProject(host: MemoryHost, name: string, keepVolumes: boolean): vo
   }
   project.limits = null
   project.leases.clear()
-  project.firewall = { networks: [], published: [] }
+  project.firewall = NO_FIREWALL
   if (!keepVolumes || project.volumes.size === 0) host.projects.delete(name)
 }
 
@@ -112,7 +130,7 @@ function createNetwork(spec: StepOf<'network.create'>['args']['network'], at: Pl
   if (rival !== undefined) throw inUse('create', subnet, `network/${rival}`)
   const gateway = spec.gateway ?? subnet.replace(/\d+\/\d+$/, '1')
   const bridge = `pak${String(at.host.serial()).padStart(10, '0')}`
-  project.networks.set(spec.name, { spec, subnet, gateway, bridge, drift: null })
+  project.networks.set(spec.name, { spec, subnet, gateway, bridge, services: {}, drift: null })
 }
 
 function removeNetwork(name: string, { host, name: projectName }: Place): void {

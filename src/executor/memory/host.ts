@@ -1,7 +1,7 @@
 import { PakError } from '../../errors.ts'
 import type { Limits } from '../../model/limits.ts'
 import type { ObservedContainer, ObservedNetwork, ObservedVolume } from '../../model/observed.ts'
-import type { PlannedPublication } from '../../model/plan.ts'
+import type { FirewallArgs } from '../../model/plan.ts'
 import type { Health } from '../../model/status.ts'
 
 /** A container as the host in memory keeps it; replaced whole at every change. */
@@ -28,11 +28,10 @@ export interface MemoryProject {
   readonly volumes: Map<string, ObservedVolume>
   /** network -> container -> address; kept across recreates. */
   readonly leases: Map<string, Map<string, string>>
-  firewall: {
-    readonly networks: readonly string[]
-    readonly published: readonly PlannedPublication[]
-  }
+  firewall: FirewallArgs
 }
+
+export const NO_FIREWALL: FirewallArgs = { networks: [], published: [], services: [] }
 
 /** Everything that is on one host in memory. */
 export interface MemoryHost {
@@ -53,7 +52,7 @@ export function projectOn(host: MemoryHost, name: string): MemoryProject {
     networks: new Map(),
     volumes: new Map(),
     leases: new Map(),
-    firewall: { networks: [], published: [] },
+    firewall: NO_FIREWALL,
   }
   host.projects.set(name, made)
   return made
@@ -75,7 +74,8 @@ export function lease(
   const own = leases.get(container)
   if (own !== undefined && (to.ipv4 === null || to.ipv4 === own)) return
   for (const holder of leases.keys()) {
-    if (holder !== container && !project.containers.has(holder)) leases.delete(holder)
+    if (holder !== container && !holder.includes(':') && !project.containers.has(holder))
+      leases.delete(holder)
   }
   const taken = new Set([...leases].flatMap(([name, ip]) => (name === container ? [] : [ip])))
   if (to.ipv4 !== null && taken.has(to.ipv4)) {

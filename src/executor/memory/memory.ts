@@ -11,7 +11,7 @@ import type {
   StepOutcome,
 } from '../executor.ts'
 import { HANDLERS } from './handlers.ts'
-import { type Behaviour, change, type MemoryHost, projectOn } from './host.ts'
+import { type Behaviour, change, type MemoryHost, NO_FIREWALL, projectOn } from './host.ts'
 import { ended } from './life.ts'
 import { observe } from './observe.ts'
 import { obstacles } from './preflight.ts'
@@ -68,7 +68,7 @@ export function memoryExecutor(options: MemoryOptions = {}): MemoryExecutor {
       tell(project, 'container exited')
     },
     flushFirewall(project) {
-      projectOn(host, project).firewall = { networks: [], published: [] }
+      projectOn(host, project).firewall = NO_FIREWALL
       tell(project, 'firewall changed')
     },
     deleteBridge(project, network) {

@@ -1,4 +1,8 @@
-import type { ObservedPublication, ObservedState } from '../../model/observed.ts'
+import type {
+  ObservedPublication,
+  ObservedServiceAddress,
+  ObservedState,
+} from '../../model/observed.ts'
 import type { MemoryHost, MemoryProject } from './host.ts'
 
 /** One project as `inspect` shows it. Changes nothing. */
@@ -17,7 +21,11 @@ export function observe(
     ),
     networks: byName([...project.networks.values()], ({ spec }) => spec.name),
     volumes: byName([...project.volumes.values()], ({ spec }) => spec.name),
-    firewall: { networks: project.firewall.networks, published: publications(project) },
+    firewall: {
+      networks: project.firewall.networks,
+      published: publications(project),
+      services: addresses(project),
+    },
     images,
   }
 }
@@ -27,7 +35,7 @@ const NOTHING = {
   containers: [],
   networks: [],
   volumes: [],
-  firewall: { networks: [], published: [] },
+  firewall: { networks: [], published: [], services: [] },
 }
 
 function addressesOf(project: MemoryProject, container: string): Readonly<Record<string, string>> {
@@ -42,10 +50,22 @@ function addressesOf(project: MemoryProject, container: string): Readonly<Record
 /** A target that is nobody's address any more is shown as such. */
 function publications(project: MemoryProject): readonly ObservedPublication[] {
   return project.firewall.published.map((planned) => {
-    const { hostIp, published, target, protocol, container, network } = planned
-    const there = project.containers.has(container) && project.leases.get(network)?.has(container)
-    return { hostIp, published, target, protocol, container: there ? container : null }
+    const { ipv4: _, network, ...port } = planned
+    return { ...port, container: holderOf(project, network, port.container) }
   })
+}
+
+const addresses = (project: MemoryProject): readonly ObservedServiceAddress[] =>
+  project.firewall.services.map(({ service, network, affinity, targets }) => ({
+    service,
+    network,
+    affinity,
+    containers: targets.map(({ container }) => holderOf(project, network, container)),
+  }))
+
+function holderOf(project: MemoryProject, network: string, container: string): string | null {
+  const there = project.containers.has(container) && project.leases.get(network)?.has(container)
+  return there ? container : null
 }
 
 function byName<T>(items: readonly T[], name: (item: T) => string): readonly T[] {

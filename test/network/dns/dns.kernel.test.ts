@@ -45,7 +45,14 @@ testUnless(
       host.kernel,
       networks.map(({ bridge, gateway }) => ({ name: bridge, gateway, prefix: 24 })),
     )
-    const firewall = { table: 'pak_t', project: 'shop', dnsPort: PORT, published: [] }
+    const firewall = {
+      table: 'pak_t',
+      project: 'shop',
+      dnsPort: PORT,
+      published: [],
+      services: [],
+      lifts: false,
+    }
     await applyFirewall(host.kernel, { ...firewall, networks })
     const { bridge, gateway } = FRONT
     await attach(host, web, [{ bridge, address: '10.210.1.2', gateway }])

@@ -1,0 +1,88 @@
+import { projectWord } from './firewall-elements.ts'
+import { formatCidr, parseCidr } from './ipv4.ts'
+
+/**
+ * A network whose containers' frames all go through this host's routing.
+ *
+ * A client asks a service's address, and a replica on the same bridge answers. The answer would cross
+ * the bridge from port to port, where nothing gives it the service's address back, and the client
+ * would refuse it. Three ways were measured: masquerading, which shows every replica the gateway in
+ * place of its client; br_netfilter, which keeps the client but is a switch for all bridges of the
+ * machine, virtual machines' too; and this one, which keeps it and concerns this network only: frames
+ * from port to port are handed to the bridge itself, and routed back out. The network is told by the
+ * port's name and the address asked for, as not every kernel can say which bridge a frame is on.
+ */
+export interface Lift {
+  /** The project. */
+  readonly owner: string
+  /** CIDR. */
+  readonly subnet: string
+  /** The bridge's own. */
+  readonly mac: string
+}
+
+const RULE = {
+  match:
+    'iifname "pv*" meta pkttype other ether type ip ether daddr set ip daddr map @lifted meta pkttype set host',
+  comment: 'by this host, so that answers find the way back',
+}
+const CHAIN = { name: 'prerouting', type: 'filter', hook: 'prerouting', priority: -300 }
+
+/** The whole table of family `bridge`, made anew; gone when no bridge is left. */
+export function liftScript(
+  table: string,
+  lifts: readonly Lift[],
+  { present }: { readonly present: boolean },
+): readonly string[] {
+  const removal = [`add table bridge ${table}`, `delete table bridge ${table}`]
+  if (lifts.length === 0) return present ? removal : []
+  return [
+    ...removal,
+    `table bridge ${table} {`,
+    '  map lifted {',
+    '    type ipv4_addr : ether_addr; flags interval;',
+    `    elements = { ${lifts.map(elementText).join(', ')} }`,
+    '  }',
+    `  chain ${CHAIN.name} {`,
+    `    type ${CHAIN.type} hook ${CHAIN.hook} priority ${CHAIN.priority}; policy accept;`,
+    `    ${RULE.match} comment "${RULE.comment}"`,
+    '  }',
+    '}',
+  ]
+}
+
+function elementText({ subnet, mac, owner }: Lift): string {
+  if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(mac)) throw new Error(`lift ${subnet}: MAC ${mac}`)
+  return `${formatCidr(parseCidr(subnet))} comment "${projectWord(owner)}" : ${mac}`
+}
+
+export const sameLift = (a: Lift, b: Lift): boolean =>
+  a.subnet === b.subnet && a.mac === b.mac && a.owner === b.owner
+
+/** What is used of libnftables-json(5) of that table; every key may be missing. */
+interface NftObject {
+  readonly map?: { readonly name?: string; readonly elem?: readonly unknown[] }
+  readonly chain?: { name?: string; type?: string; hook?: string; prio?: number; policy?: string }
+  readonly rule?: { readonly chain?: string; readonly comment?: string }
+}
+
+/** The networks that the table's objects lift; `null` where its chain is not as pak made it. */
+export function liftsOf(objects: readonly NftObject[]): readonly Lift[] | null {
+  const chain = objects.find((object) => object.chain?.name === CHAIN.name)?.chain
+  const hooked =
+    chain?.type === CHAIN.type &&
+    chain.hook === CHAIN.hook &&
+    chain.prio === CHAIN.priority &&
+    chain.policy === 'accept'
+  const comments = objects.flatMap(({ rule }) => (rule === undefined ? [] : [rule.comment]))
+  if (!hooked || comments.length !== 1 || comments[0] !== RULE.comment) return null
+  const elements = objects.find(({ map }) => map?.name === 'lifted')?.map?.elem ?? []
+  return elements.flatMap((member) => {
+    const [left, mac] = Array.isArray(member) ? member : [member, null]
+    const { elem } = (left ?? {}) as { elem?: { val?: unknown; comment?: unknown } }
+    const { prefix } = (elem?.val ?? {}) as { prefix?: { addr?: unknown; len?: unknown } }
+    if (prefix === undefined) return []
+    const subnet = `${prefix.addr}/${prefix.len}`
+    return [{ subnet, mac: String(mac), owner: String(elem?.comment) }]
+  })
+}

@@ -1,0 +1,194 @@
+import type {
+  Affinity,
+  Attachment,
+  ContainerSpec,
+  PublishedPort,
+  Service,
+} from '../model/desired.ts'
+import type { ObservedState } from '../model/observed.ts'
+import { isOneOff } from '../model/one-off.ts'
+import type { PlannedPublication, PlannedServiceAddress } from '../model/plan.ts'
+import { takesTraffic } from '../model/traffic.ts'
+import { compareText, groupBy, type Unit } from './unit.ts'
+
+/** `during`: from before the first container stops; `after`: when all that starts has started. */
+export type Moment = 'during' | 'after'
+
+/** Who is behind the published ports and the addresses of services. Sorted. */
+export interface Behind {
+  readonly published: readonly PlannedPublication[]
+  readonly services: readonly PlannedServiceAddress[]
+}
+
+/** A container that may be behind something. */
+export interface Member {
+  readonly container: string
+  readonly service: string
+  readonly spec: ContainerSpec
+  readonly stand: Stand
+}
+
+/** `fit` takes new connections; what only runs gets them where nobody is fit. */
+export type Stand = 'fit' | 'runs' | 'down'
+
+/** How a service's connections are spread, as the file or, without one, the host has it. */
+export interface Manner {
+  readonly vip: boolean
+  readonly affinity: Affinity
+}
+
+/** The containers that are there after the plan, and whether they take connections at that moment. */
+export function membersAt(units: readonly Unit[], moment: Moment): readonly Member[] {
+  return units.flatMap((unit) => {
+    const { wanted, service } = unit
+    if (wanted === null) return []
+    const { container, spec } = wanted
+    return [{ container, service, spec, stand: standOf(unit, spec, moment) }]
+  })
+}
+
+function standOf({ observed, tasks }: Unit, spec: ContainerSpec, moment: Moment): Stand {
+  // A check that nobody has run yet has not said yes: a later plan lets it in.
+  if (moment === 'after' && tasks.start !== undefined)
+    return spec.healthcheck === null ? 'fit' : 'runs'
+  const leaves = tasks.stop ?? tasks.remove ?? tasks.kill ?? tasks.pause
+  if (observed === null || leaves !== undefined || observed.status.state !== 'running')
+    return 'down'
+  return takesTraffic(observed) ? 'fit' : 'runs'
+}
+
+/** Which services have an address of their own, and how their connections find a replica. */
+export function mannerOf(
+  observed: ObservedState,
+  services: readonly Service[] | null,
+  members: readonly Member[],
+): (service: string) => Manner {
+  const declared = new Map((services ?? []).map((service) => [service.name, service]))
+  const had = new Set(observed.networks.flatMap((network) => Object.keys(network.services)))
+  const replicas = groupBy(
+    members.filter(({ spec }) => !isOneOff(spec)),
+    ({ service }) => service,
+  )
+  return (name) => {
+    const service = declared.get(name)
+    if (service === undefined)
+      return { vip: had.has(name), affinity: observedAffinity(observed, name) }
+    // Down to one replica it keeps its address: connections to it are still there.
+    const several = (replicas.get(name)?.length ?? 0) > 1 || had.has(name)
+    const mode = service.endpointMode ?? (several ? 'vip' : 'dnsrr')
+    return { vip: mode === 'vip', affinity: service.affinity }
+  }
+}
+
+function observedAffinity({ containers, firewall }: ObservedState, service: string): Affinity {
+  const names = new Set(containers.flatMap((one) => (one.service === service ? one.name : [])))
+  const sticky = [
+    ...firewall.published.filter(({ container }) => container !== null && names.has(container)),
+    ...firewall.services.filter((address) => address.service === service),
+  ].some(({ affinity }) => affinity === 'client_ip')
+  return sticky ? 'client_ip' : 'none'
+}
+
+/** `all`: as if every member took connections. */
+export function behind(
+  members: readonly Member[],
+  at: {
+    readonly internal: ReadonlyMap<string, boolean>
+    readonly manner: (service: string) => Manner
+    readonly all: boolean
+  },
+): Behind {
+  const pick = at.all ? <T>(list: readonly T[]) => list : fittest
+  return {
+    published: publications(members, at.internal)
+      .flatMap((group) => {
+        const picked = pick(group)
+        return picked.map(({ entry, member }): PlannedPublication => {
+          const { affinity } = at.manner(member.service)
+          return { ...entry, affinity: picked.length > 1 ? affinity : 'none' }
+        })
+      })
+      .sort(byText(publicationText)),
+    services: addresses(members, at.manner)
+      .map(({ service, network, affinity, group }): PlannedServiceAddress => {
+        const picked = pick(group)
+        const targets = picked
+          .map(({ member, ipv4 }) => ({ container: member.container, ipv4 }))
+          .sort(byText(({ container }) => container))
+        return { service, network, affinity: targets.length > 1 ? affinity : 'none', targets }
+      })
+      .sort(byText(({ service, network }) => `${service} ${network}`)),
+  }
+}
+
+type Entry = Omit<PlannedPublication, 'affinity'>
+interface Candidate {
+  readonly member: Member
+}
+
+function fittest<T extends Candidate>(group: readonly T[]): readonly T[] {
+  for (const wanted of ['fit', 'runs'] as const) {
+    const found = group.filter(({ member }) => member.stand === wanted)
+    if (found.length > 0) return found
+  }
+  return group
+}
+
+/** By host port: who publishes it. */
+function publications(members: readonly Member[], internal: ReadonlyMap<string, boolean>) {
+  const entries = members.flatMap((member) => {
+    const to = receiver(member.spec, internal)
+    if (to === null) return []
+    const { network, ipv4 } = to
+    return member.spec.ports.map(({ hostIp, published, target, protocol }) => {
+      const { container } = member
+      const entry: Entry = { container, hostIp, published, target, protocol, network, ipv4 }
+      return { member, entry }
+    })
+  })
+  return [...groupBy(entries, ({ entry }) => placeText(entry)).values()]
+}
+
+function receiver(spec: ContainerSpec, internal: ReadonlyMap<string, boolean>): Attachment | null {
+  if (spec.networkMode.kind !== 'bridge') return null
+  const attachments = [...spec.networks].sort((a, b) => compareText(a.network, b.network))
+  const open = attachments.find(({ network }) => internal.get(network) === false)
+  return open ?? attachments[0] ?? null
+}
+
+function addresses(members: readonly Member[], manner: (service: string) => Manner) {
+  const attached = members
+    .filter(({ spec, service }) => !isOneOff(spec) && manner(service).vip)
+    .flatMap((member) =>
+      member.spec.networkMode.kind === 'bridge'
+        ? member.spec.networks.map(({ network, ipv4 }) => ({ member, network, ipv4 }))
+        : [],
+    )
+  const groups = groupBy(attached, ({ member, network }) => `${member.service} ${network}`)
+  return [...groups.values()].flatMap((group) => {
+    const [first] = group
+    if (first === undefined) return []
+    const { service } = first.member
+    return [{ service, network: first.network, affinity: manner(service).affinity, group }]
+  })
+}
+
+export const placeText = ({
+  hostIp,
+  published,
+  protocol,
+}: Pick<PublishedPort, 'hostIp' | 'published' | 'protocol'>): string =>
+  `${hostIp}:${published}/${protocol}`
+
+export const publicationText = (
+  entry: PublishedPort & { readonly container: string | null; readonly affinity?: Affinity },
+): string =>
+  `${placeText(entry)} -> ${entry.container ?? 'nobody'}:${entry.target}${byClient(entry.affinity)}`
+
+export const byClient = (affinity: Affinity | undefined): string =>
+  affinity === 'client_ip' ? ' by client' : ''
+
+const byText =
+  <T>(text: (item: T) => string) =>
+  (a: T, b: T): number =>
+    compareText(text(a), text(b))

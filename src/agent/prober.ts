@@ -26,6 +26,8 @@ export interface HealthChange {
   readonly project: string
   readonly on: Address
   readonly health: Exclude<Health, null>
+  /** Its service has other replicas: connections go by health. */
+  readonly shared: boolean
 }
 
 interface Facts {
@@ -150,7 +152,16 @@ export class Prober implements Disposable {
     watched.state = afterCheck(watched.state, result, watched)
     this.#schedule(watched)
     const { project, on, state } = watched
-    if (state.status !== before) this.#options.onChange({ project, on, health: state.status })
+    if (state.status === before) return
+    this.#options.onChange({ project, on, health: state.status, shared: this.#isShared(watched) })
+  }
+
+  #isShared({ project, on }: Watched): boolean {
+    const service = on.slice(0, on.lastIndexOf('/') + 1)
+    const replicas = [...this.#watched.values()].filter(
+      (other) => other.project === project && other.on.startsWith(service),
+    )
+    return replicas.length > 1
   }
 
   async #outcome(watched: Watched): Promise<Pick<CheckResult, 'exitCode' | 'output'>> {

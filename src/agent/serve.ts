@@ -38,8 +38,10 @@ export interface ServeOptions {
 export async function serve(options: ServeOptions): Promise<Desk> {
   const { roots, kernel } = options
   const socket = join(roots.runRoot, 'pak.sock')
-  const shop = await openShop(options)
+  const opened: { loop: Loop | null } = { loop: null }
+  const shop = await openShop(options, (project) => opened.loop?.enqueue(project, 'health'))
   const loop = openLoop(shop)
+  opened.loop = loop
   const watching = shop.parts.executor.watch(({ project, cause }) => loop.enqueue(project, cause))
   const names = new AbortController()
   const departure = new Departure({
@@ -75,19 +77,23 @@ export async function serve(options: ServeOptions): Promise<Desk> {
   return desk
 }
 
-async function openShop({ roots, kernel, parts, dns }: ServeOptions): Promise<Workshop> {
+async function openShop(
+  { roots, kernel, parts, dns }: ServeOptions,
+  look: (project: string) => void,
+): Promise<Workshop> {
   const healthFile = join(roots.runRoot, 'health.json')
   const now = () => new Date()
   const events = new EventLog(roots.root)
   const prober: Prober = new Prober({
     probe: (request) => joined.probe(request),
     now,
-    onChange: ({ project, on, health }) => {
+    onChange: ({ project, on, health, shared }) => {
       const type = health === 'healthy' ? 'container.recovered' : 'container.sickened'
       const because = health === 'unhealthy' ? ({ kind: 'unhealthy' } as const) : null
       events.add([{ time: now().toISOString(), project, type, on, because }])
       // Names of replicas depend on health, and so does a restarted agent: it goes on from this file.
       kernel.replaceFile(healthFile, JSON.stringify(prober.snapshot())).catch(() => {})
+      if (shared) look(project)
     },
   })
   const healthOf = (id: string) => prober.healthOf(id)

@@ -29,7 +29,7 @@ export interface SpreadRequest {
 }
 
 const CHAIN = /^to_[A-Za-z0-9_]{1,100}$/
-/** Enough that each of eight replicas has its share of clients within a fifth. */
+/** Enough that each of eight replicas has its share of clients, give or take a quarter. */
 const SLOTS = 1024
 /** "pak!": other programs that hash the same address must not come to the same number. */
 const SEED = 0x70616b21
@@ -59,7 +59,7 @@ export function clientSlots(targets: readonly string[]): readonly string[] {
   return Array.from({ length: Math.max(SLOTS, 16 * targets.length) }, (_, slot) => {
     let [best, most] = ['', -1]
     for (const [target, seed] of seeds) {
-      const drawn = mixed(seed ^ Math.imul(slot + 1, 0x9e3779b1))
+      const drawn = mixed(mixed(seed + slot) ^ seed)
       if (drawn > most) [best, most] = [target, drawn]
     }
     return best

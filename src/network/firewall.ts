@@ -2,42 +2,22 @@ import { PakError } from '../errors.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { nftApply } from '../kernel/nft.ts'
 import { type HostPort, portText } from '../model/port.ts'
-import { macAddress } from './bridge.ts'
 import { baseChains, type Chain, MAPS, SETS } from './firewall-base.ts'
+import { contentOf, type FirewallRequest } from './firewall-content.ts'
 import {
   ANY_ADDRESS,
-  balancedElement,
   type FirewallElement,
-  type FirewallNetwork,
   hostPortOf,
-  networkElements,
   ownerOf,
-  type Publication,
   placeOf,
-  publicationElement,
-  type ServiceAddress,
   sameElement,
-  serviceElements,
 } from './firewall-elements.ts'
 import { type Lift, liftScript, sameLift } from './firewall-lift.ts'
 import { type FirewallFacts, observeFirewall } from './firewall-observe.ts'
-import { type Spread, sameSpread, spreadOf, spreadRule } from './firewall-spread.ts'
+import { type Spread, sameSpread, spreadRule } from './firewall-spread.ts'
 
+export type { FirewallRequest } from './firewall-content.ts'
 export type { FirewallNetwork, Publication, ServiceAddress } from './firewall-elements.ts'
-
-export interface FirewallRequest {
-  readonly table: string
-  readonly project: string
-  /** Where pak's name server listens on this host, UDP and TCP. */
-  readonly dnsPort: number
-  /** All of the project's networks, published ports and services with an address: what is not here goes. */
-  readonly networks: readonly FirewallNetwork[]
-  /** Those of one host port share its connections. */
-  readonly published: readonly Publication[]
-  readonly services: readonly ServiceAddress[]
-  /** Whether services have, or had, addresses: only then the table of family `bridge` is looked at. */
-  readonly lifts: boolean
-}
 
 /**
  * Make the table know exactly this of the project, in one transaction; other projects are untouched.
@@ -127,64 +107,6 @@ export function firewallTransaction(
     ...lifts,
   ]
   return lines.length === 0 ? '' : `${lines.join('\n')}\n`
-}
-
-interface Content {
-  readonly elements: readonly FirewallElement[]
-  readonly spreads: readonly Spread[]
-  readonly lifts: readonly Lift[]
-}
-
-function contentOf(request: FirewallRequest & { readonly kept?: boolean }): Content {
-  const { project, networks, services, kept = true } = request
-  const ports = publicationContent(project, request.published)
-  const addresses = services.map((service) => {
-    const { bridge, address, affinity } = service
-    const targets = service.targets.map((target) => ({ address: target, port: null }))
-    const place = [bridge, address]
-    const spread = spreadOf({ place, project, protocol: null, affinity, targets })
-    return { spread, elements: serviceElements(project, service, { chain: spread.chain, kept }) }
-  })
-  return {
-    elements: [
-      ...networks.flatMap((network) => networkElements(project, network)),
-      ...ports.elements,
-      ...addresses.flatMap(({ elements }) => elements),
-    ],
-    spreads: [...ports.spreads, ...addresses.map(({ spread }) => spread)],
-    lifts: kept ? liftsFor(request) : [],
-  }
-}
-
-function publicationContent(
-  project: string,
-  published: readonly Publication[],
-): Pick<Content, 'elements' | 'spreads'> {
-  const places = new Map<string, Publication[]>()
-  for (const port of published) {
-    const place = `${port.protocol} ${port.published} ${port.hostIp}`
-    places.set(place, [...(places.get(place) ?? []), port])
-  }
-  const spreads: Spread[] = []
-  const elements = [...places.values()].flatMap((ports) => {
-    const [port] = ports
-    if (port === undefined) return []
-    if (ports.length === 1) return [publicationElement(project, port)]
-    const { protocol, affinity, hostIp } = port
-    const place = [protocol, String(port.published), ...(hostIp === ANY_ADDRESS ? [] : [hostIp])]
-    const targets = ports.map(({ address, target }) => ({ address, port: target }))
-    const spread = spreadOf({ place, project, protocol, affinity, targets })
-    spreads.push(spread)
-    return [balancedElement(project, port, spread.chain)]
-  })
-  return { elements, spreads }
-}
-
-function liftsFor({ project, networks, services }: FirewallRequest): readonly Lift[] {
-  const bridges = new Set(services.map(({ bridge }) => bridge))
-  return networks
-    .filter(({ bridge }) => bridges.has(bridge))
-    .map(({ subnet, gateway }) => ({ owner: project, subnet, mac: macAddress(gateway) }))
 }
 
 function liftChange(

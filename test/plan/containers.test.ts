@@ -211,6 +211,7 @@ test('scaled down: the last go; scaled up: only the new come', async () => {
   assert.is(
     brief(await planOf(one({}, { replicas: 1 }))),
     lines(
+      'firewall.apply:project/shop (balancing: ["web on default -> shop-web-2","web on default -> shop-web-3"] -> [])',
       'container.stop:service/web/2 (scaled from 3 to 1)',
       'container.stop:service/web/3 (scaled from 3 to 1)',
       'container.remove:service/web/2 (scaled from 3 to 1)',
@@ -219,7 +220,11 @@ test('scaled down: the last go; scaled up: only the new come', async () => {
   )
   assert.is(
     brief(await planOf(one({}, { replicas: 4 }))),
-    lines('container.create:service/web/4 (missing)', 'container.start:service/web/4 (missing)'),
+    lines(
+      'container.create:service/web/4 (missing)',
+      'container.start:service/web/4 (missing)',
+      'firewall.admit:project/shop (balancing: [] -> ["web on default -> shop-web-4"])',
+    ),
   )
 })
 

@@ -1,6 +1,12 @@
-import type { Zone, ZoneContainer, ZoneNetwork } from '../../network/dns/zone.ts'
+import { isOneOff } from '../../model/one-off.ts'
+import type { Zone, ZoneContainer, ZoneNetwork, ZoneService } from '../../network/dns/zone.ts'
 import type { LinuxHost } from './host.ts'
-import type { ContainerRecord, ProjectRecords } from './records.ts'
+import {
+  type ContainerRecord,
+  type NetworkRecord,
+  type ProjectRecords,
+  serviceAddresses,
+} from './records.ts'
 
 /** The names that pak's DNS answers now; the same object until a record or a health changes. */
 export function nameZone(host: LinuxHost): () => Zone {
@@ -28,33 +34,61 @@ const isHealthy = (host: LinuxHost, { spec, id }: ContainerRecord): boolean =>
 
 function networksOf(host: LinuxHost, project: ProjectRecords): readonly ZoneNetwork[] {
   const records = [...project.containers.values()]
-  return [...project.networks.values()].map(({ spec }) => ({
-    id: `${project.name}/${spec.name}`,
-    internal: spec.internal,
-    containers: records.flatMap((record) => memberOf(host, record, spec.name)),
-    names: records.flatMap((record) => namesOf(record, spec.name)),
+  return [...project.networks.values()].map((network) => ({
+    id: `${project.name}/${network.spec.name}`,
+    internal: network.spec.internal,
+    containers: records.flatMap((record) => memberOf(host, record, network)),
+    services: servicesOf(records, network),
+    names: records.flatMap((record) => [
+      ...namesOf(record, network, 'service'),
+      ...namesOf(record, network, 'container'),
+    ]),
   }))
 }
 
 function memberOf(
   host: LinuxHost,
   record: ContainerRecord,
-  networkName: string,
+  network: NetworkRecord,
 ): readonly ZoneContainer[] {
-  const address = record.addresses[networkName]
+  const address = record.addresses[network.spec.name]
   if (record.run === null || address === undefined) return []
+  const own = namesOf(record, network, 'container')
   return [
     {
       name: record.name,
       address,
-      names: namesOf(record, networkName),
+      names: standsBehind(record, network) ? own : [...own, ...namesOf(record, network, 'service')],
       healthy: isHealthy(host, record),
       servers: record.spec.dns,
     },
   ]
 }
 
-function namesOf(record: ContainerRecord, networkName: string): readonly string[] {
-  const attachment = record.spec.networks.find(({ network }) => network === networkName)
-  return attachment === undefined ? [] : [record.service, record.name, ...attachment.aliases]
+/** The service's name means an address in front of it. What was run once is no part of its service. */
+const standsBehind = ({ service, spec }: ContainerRecord, network: NetworkRecord): boolean =>
+  !isOneOff(spec) && Object.hasOwn(serviceAddresses(network), service)
+
+function servicesOf(
+  records: readonly ContainerRecord[],
+  network: NetworkRecord,
+): readonly ZoneService[] {
+  return Object.entries(serviceAddresses(network)).flatMap(([name, address]) => {
+    const members = records.filter(
+      (record) => record.service === name && record.run !== null && standsBehind(record, network),
+    )
+    const names = members.flatMap((record) => namesOf(record, network, 'service'))
+    return names.length === 0 ? [] : [{ name, address, names: [...new Set(names)] }]
+  })
+}
+
+/** `service`: what all replicas share. `container`: what leads to containers themselves, as in a swarm. */
+function namesOf(
+  { name, service, spec }: ContainerRecord,
+  { spec: { name: networkName } }: NetworkRecord,
+  of: 'service' | 'container',
+): readonly string[] {
+  const attachment = spec.networks.find(({ network }) => network === networkName)
+  if (attachment === undefined) return []
+  return of === 'service' ? [service, ...attachment.aliases] : [name, `tasks.${service}`]
 }

@@ -9,7 +9,18 @@ export interface ZoneNetwork {
   /** Names from outside are never asked for on behalf of who has only such networks. */
   readonly internal: boolean
   readonly containers: readonly ZoneContainer[]
+  /** Addresses in front of several containers. They never ask. */
+  readonly services: readonly ZoneService[]
   /** Declared names, running or not: never asked for outside, so that a stopped service is told at once. */
+  readonly names: readonly string[]
+}
+
+/** An address in front of a service's containers, of which one runs at least. */
+export interface ZoneService {
+  readonly name: string
+  /** IPv4. */
+  readonly address: string
+  /** The service's name and its aliases on this network. Any case. */
   readonly names: readonly string[]
 }
 
@@ -87,28 +98,31 @@ function scopeOf(memberships: readonly Membership[]): Scope {
   }
 }
 
+type Answer = Pick<ZoneContainer, 'address' | 'healthy'>
+
 interface NetworkIndex {
-  readonly names: ReadonlyMap<string, readonly ZoneContainer[]>
+  readonly names: ReadonlyMap<string, readonly Answer[]>
   readonly addresses: ReadonlyMap<string, string>
   readonly declared: ReadonlySet<string>
 }
 
-function indexNetwork({ containers, names: declared }: ZoneNetwork): NetworkIndex {
-  const names = new Map<string, ZoneContainer[]>()
-  for (const container of containers)
-    for (const name of new Set(container.names.map((text) => text.toLowerCase()))) {
+function indexNetwork({ containers, services, names: declared }: ZoneNetwork): NetworkIndex {
+  const names = new Map<string, Answer[]>()
+  const answering = [...services.map((service) => ({ ...service, healthy: true })), ...containers]
+  for (const each of answering)
+    for (const name of new Set(each.names.map((text) => text.toLowerCase()))) {
       const found = names.get(name)
-      if (found === undefined) names.set(name, [container])
-      else found.push(container)
+      if (found === undefined) names.set(name, [each])
+      else found.push(each)
     }
   return {
     names,
-    addresses: new Map(containers.map(({ address, name }) => [address, name])),
+    addresses: new Map(answering.map(({ address, name }) => [address, name])),
     declared: new Set(declared.map((name) => name.toLowerCase())),
   }
 }
 
-function healthyFirst(containers: readonly ZoneContainer[]): readonly string[] {
+function healthyFirst(containers: readonly Answer[]): readonly string[] {
   const healthy = containers.filter((container) => container.healthy)
   const chosen = healthy.length > 0 ? healthy : containers
   return [...new Set(chosen.map(({ address }) => address))]

@@ -29,6 +29,7 @@ const ZONE: Zone = {
       id: 'shop/front',
       internal: false,
       names: ['web', 'db', 'gone'],
+      services: [],
       containers: [
         container('web-1', '10.1.0.2'),
         container('web-2', '10.1.0.3'),
@@ -40,6 +41,7 @@ const ZONE: Zone = {
       id: 'shop/back',
       internal: true,
       names: ['db', 'cache'],
+      services: [],
       containers: [
         container('db-1', '10.2.0.5', { names: ['db'] }),
         container('cache-1', '10.2.0.6', { servers: ['192.0.2.53'] }),
@@ -49,6 +51,7 @@ const ZONE: Zone = {
       id: 'blog/front',
       internal: false,
       names: ['web'],
+      services: [],
       containers: [container('web-1', '10.3.0.2')],
     },
   ],
@@ -152,11 +155,32 @@ test('other names are for outside, unless there is no outside', () => {
   assert.equal(scope('10.2.0.6').servers, ['192.0.2.53'])
 })
 
+test('a service with an address of its own is that address, and its name backwards', () => {
+  const network = {
+    id: 'a/b',
+    internal: false,
+    names: ['web', 'tasks.web'],
+    services: [{ name: 'web', address: '10.5.0.100', names: ['web', 'Shop'] }],
+    containers: [
+      container('web-1', '10.5.0.1', { names: ['shop-web-1', 'tasks.web'], healthy: false }),
+      container('web-2', '10.5.0.2', { names: ['shop-web-2', 'tasks.web'], healthy: false }),
+      container('other-1', '10.5.0.3', { names: ['shop'] }),
+    ],
+  }
+  const index = indexZone({ networks: [network] })
+  const scope = index('10.5.0.1')
+  assert.equal(scope?.lookup('web'), ['10.5.0.100'])
+  assert.equal(scope?.lookup('shop'), ['10.5.0.100', '10.5.0.3'])
+  assert.equal(scope?.lookup('tasks.web'), ['10.5.0.1', '10.5.0.2'])
+  assert.is(scope?.reverse('10.5.0.100'), 'web')
+  assert.is(index('10.5.0.100'), null)
+})
+
 test('a large service is cut over UDP and whole over TCP', () => {
   const containers = Array.from({ length: 200 }, (_, index) =>
     container(`many-${index + 1}`, `10.5.0.${index + 1}`),
   )
-  const zone = { networks: [{ id: 'a/b', internal: false, names: [], containers }] }
+  const zone = { networks: [{ id: 'a/b', internal: false, names: [], services: [], containers }] }
   const many = indexZone(zone)('10.5.0.1') as Scope
   const size = (bytes: Buffer, transport: 'udp' | 'tcp') => {
     const verdict = answer(bytes, { scope: many, transport, turn: 0 })

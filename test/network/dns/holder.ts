@@ -22,9 +22,16 @@ const ZONE = {
       id: 'shop/n1',
       internal: false,
       names: [],
+      services: [],
       containers: [container('web-1', '10.210.1.2'), container('web-2', '10.210.1.3')],
     },
-    { id: 'shop/n3', internal: true, names: [], containers: [container('db-1', '10.210.3.2')] },
+    {
+      id: 'shop/n3',
+      internal: true,
+      names: [],
+      services: [],
+      containers: [container('db-1', '10.210.3.2')],
+    },
   ],
 }
 

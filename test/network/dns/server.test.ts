@@ -16,6 +16,7 @@ const ZONE: Zone = {
       id: 'shop/front',
       internal: false,
       names: [],
+      services: [],
       containers: [2, 3].map((last) => ({
         name: `shop-web-${last}`,
         address: `127.0.1.${last}`,
@@ -28,6 +29,7 @@ const ZONE: Zone = {
       id: 'shop/closed',
       internal: true,
       names: [],
+      services: [],
       containers: [
         { name: 'shop-db-1', address: '127.0.1.5', names: ['db'], healthy: true, servers: [] },
       ],

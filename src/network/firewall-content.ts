@@ -1,0 +1,87 @@
+import { macAddress } from './bridge.ts'
+import {
+  ANY_ADDRESS,
+  balancedElement,
+  type FirewallElement,
+  type FirewallNetwork,
+  networkElements,
+  type Publication,
+  publicationElement,
+  type ServiceAddress,
+  serviceElements,
+} from './firewall-elements.ts'
+import type { Lift } from './firewall-lift.ts'
+import { type Spread, spreadOf } from './firewall-spread.ts'
+
+export interface FirewallRequest {
+  readonly table: string
+  readonly project: string
+  /** Where pak's name server listens on this host, UDP and TCP. */
+  readonly dnsPort: number
+  /** All of the project's networks, published ports and services with an address: what is not here goes. */
+  readonly networks: readonly FirewallNetwork[]
+  /** Those of one host port share its connections. */
+  readonly published: readonly Publication[]
+  readonly services: readonly ServiceAddress[]
+  /** Whether services have, or had, addresses: only then the table of family `bridge` is looked at. */
+  readonly lifts: boolean
+}
+
+export interface FirewallContent {
+  readonly elements: readonly FirewallElement[]
+  readonly spreads: readonly Spread[]
+  readonly lifts: readonly Lift[]
+}
+
+/** What the table shall hold of the project. */
+export function contentOf(request: FirewallRequest & { readonly kept?: boolean }): FirewallContent {
+  const { project, networks, services, kept = true } = request
+  const ports = publicationContent(project, request.published)
+  const addresses = services.map((service) => {
+    const { bridge, address, affinity } = service
+    const targets = service.targets.map((target) => ({ address: target, port: null }))
+    const place = [bridge, address]
+    const spread = spreadOf({ place, project, protocol: null, affinity, targets })
+    return { spread, elements: serviceElements(project, service, { chain: spread.chain, kept }) }
+  })
+  return {
+    elements: [
+      ...networks.flatMap((network) => networkElements(project, network)),
+      ...ports.elements,
+      ...addresses.flatMap(({ elements }) => elements),
+    ],
+    spreads: [...ports.spreads, ...addresses.map(({ spread }) => spread)],
+    lifts: kept ? liftsFor(request) : [],
+  }
+}
+
+function publicationContent(
+  project: string,
+  published: readonly Publication[],
+): Pick<FirewallContent, 'elements' | 'spreads'> {
+  const places = new Map<string, Publication[]>()
+  for (const port of published) {
+    const place = `${port.protocol} ${port.published} ${port.hostIp}`
+    places.set(place, [...(places.get(place) ?? []), port])
+  }
+  const spreads: Spread[] = []
+  const elements = [...places.values()].flatMap((ports) => {
+    const [port] = ports
+    if (port === undefined) return []
+    if (ports.length === 1) return [publicationElement(project, port)]
+    const { protocol, affinity, hostIp } = port
+    const place = [protocol, String(port.published), ...(hostIp === ANY_ADDRESS ? [] : [hostIp])]
+    const targets = ports.map(({ address, target }) => ({ address, port: target }))
+    const spread = spreadOf({ place, project, protocol, affinity, targets })
+    spreads.push(spread)
+    return [balancedElement(project, port, spread.chain)]
+  })
+  return { elements, spreads }
+}
+
+function liftsFor({ project, networks, services }: FirewallRequest): readonly Lift[] {
+  const bridges = new Set(services.map(({ bridge }) => bridge))
+  return networks
+    .filter(({ bridge }) => bridges.has(bridge))
+    .map(({ subnet, gateway }) => ({ owner: project, subnet, mac: macAddress(gateway) }))
+}

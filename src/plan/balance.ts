@@ -76,7 +76,8 @@ export function mannerOf(
     // Down to one replica it keeps its address: connections to it are still there.
     const several = (replicas.get(name)?.length ?? 0) > 1 || had.has(name)
     const mode = service.endpointMode ?? (several ? 'vip' : 'dnsrr')
-    return { vip: mode === 'vip', affinity: service.affinity }
+    // What an earlier version has kept of a file says nothing of it.
+    return { vip: mode === 'vip', affinity: service.affinity ?? 'none' }
   }
 }
 

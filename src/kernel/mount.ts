@@ -100,6 +100,18 @@ export async function mountTmpfs(kernel: Kernel, target: string): Promise<void> 
   if (outcome !== null) throw outcome
 }
 
+/**
+ * Whether this process has a mount namespace of its own, where it may mount what the host shall not see.
+ * Mount ids are unique on a host: a namespace that shares one with pid 1's is pid 1's. Unlike the links in
+ * `/proc/1/ns` the table can be read without power over pid 1. Not to know counts as shared.
+ */
+export async function hasOwnMounts(kernel: Kernel): Promise<boolean> {
+  const idsOf = async (process: string): Promise<readonly string[]> =>
+    ((await kernel.readText(`/proc/${process}/mountinfo`)) ?? '').match(/^\d+/gm) ?? []
+  const first = new Set(await idsOf('1'))
+  return first.size > 0 && (await idsOf('self')).every((id) => !first.has(id))
+}
+
 async function missing(
   kernel: Kernel,
   requests: readonly MountRequest[],

@@ -1,6 +1,7 @@
 import { posix } from 'node:path'
 import { PakError } from '../errors.ts'
 import type { Kernel } from '../kernel/kernel.ts'
+import { hasOwnMounts } from '../kernel/mount.ts'
 import type { Limits } from '../model/limits.ts'
 import { freeze, isFrozen, thaw } from './cgroup-freezer.ts'
 import { killCgroup, processesOf } from './cgroup-kill.ts'
@@ -109,17 +110,6 @@ export async function enterHostView(kernel: Kernel): Promise<boolean> {
   const options = 'size=64m,mode=755,nosuid,nodev,noexec'
   await runMount(kernel, 'mount', ['-t', 'tmpfs', '-o', options, 'pak', UNIFIED])
   return true
-}
-
-/**
- * Mount ids are unique on a host: a namespace that shares one with pid 1's is pid 1's. Unlike the links in
- * `/proc/1/ns` the table can be read without power over pid 1. Not to know counts as shared.
- */
-async function hasOwnMounts(kernel: Kernel): Promise<boolean> {
-  const idsOf = async (process: string): Promise<readonly string[]> =>
-    ((await kernel.readText(`/proc/${process}/mountinfo`)) ?? '').match(/^\d+/gm) ?? []
-  const first = new Set(await idsOf('1'))
-  return first.size > 0 && (await idsOf('self')).every((id) => !first.has(id))
 }
 
 async function runMount(kernel: Kernel, tool: string, args: readonly string[]): Promise<void> {

@@ -6,7 +6,7 @@ import { commandFailure } from './failure.ts'
 import { findTool, type OciRuntime } from './oci.ts'
 
 interface CreateRequest {
-  readonly runtime: Pick<OciRuntime, 'path' | 'root'>
+  readonly runtime: Pick<OciRuntime, 'path' | 'root' | 'environment'>
   readonly id: string
   /** For messages only. */
   readonly name: string
@@ -31,7 +31,6 @@ export interface MonitorLog {
 }
 
 const TIMEOUT_MS = 60_000
-const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /**
  * `create` of an OCI container with conmon as its parent, which holds its stdio (stdin is /dev/null),
@@ -47,7 +46,7 @@ export async function createContainer(
   try {
     const { piped, exitCode } = await kernel.run(conmon, conmonArguments(request), {
       cwd: request.exitDir,
-      env: { PATH, LANG: 'C', LC_ALL: 'C' },
+      env: request.runtime.environment,
       syncPipeVariable: '_OCI_SYNCPIPE',
       timeoutMs: request.timeoutMs ?? TIMEOUT_MS,
       ...(request.signal === undefined ? {} : { signal: request.signal }),
@@ -105,15 +104,16 @@ async function createTogether(
   kernel: Kernel,
   requests: readonly CreateRequest[],
 ): Promise<ReadonlySet<number>> {
+  const [first] = requests
+  if (first === undefined) return new Set()
   const conmon = await findTool(kernel, 'conmon')
-  const folder = requests[0]?.exitDir
   const { piped } = await runParallel(kernel, {
     file: conmon,
     argumentLists: requests.map(conmonArguments),
     parallel: 4,
     // conmon leaves a second `oom` file in its working folder: where nobody takes it for a container's.
-    ...(folder === undefined ? {} : { cwd: folder }),
-    env: { PATH, LANG: 'C', LC_ALL: 'C' },
+    cwd: first.exitDir,
+    env: first.runtime.environment,
     syncPipeVariable: '_OCI_SYNCPIPE',
     syncPipeLines: requests.length,
     timeoutMs: TIMEOUT_MS,
@@ -131,7 +131,7 @@ export async function readExitCode(
   kernel: Kernel,
   { exitDir, id }: { readonly exitDir: string; readonly id: string; readonly bundle?: string },
 ): Promise<number | null> {
-  const text = await kernel.readText(posix.join(exitDir, id))
+  const text = kernel.readNow(posix.join(exitDir, id))
   return text !== null && /^-?\d{1,3}$/.test(text.trim()) ? Number(text) : null
 }
 
@@ -184,7 +184,7 @@ async function monitorPid(kernel: Kernel, { bundle }: CreateRequest): Promise<nu
 async function discard(kernel: Kernel, { runtime, id }: CreateRequest): Promise<void> {
   const args = ['--root', runtime.root, 'delete', '--force', id]
   try {
-    await kernel.run(runtime.path, args, { env: { PATH, LANG: 'C' } })
+    await kernel.run(runtime.path, args, { env: runtime.environment })
   } catch (error) {
     // The first failure is the one to tell; a runtime that hangs now has hung before.
     if (!(error instanceof PakError)) throw error

@@ -4,6 +4,7 @@ import type { Kernel, RunResult } from '../kernel/kernel.ts'
 import { packageOf } from '../kernel/packages.ts'
 import { runParallel } from '../kernel/parallel.ts'
 import { execInvocation, type RuntimeExec, type RuntimeInvocation } from './exec.ts'
+import { shieldRuntime } from './shield.ts'
 
 export interface OciState {
   /** runtime-spec: `creating created running stopped`, and `paused`. */
@@ -19,6 +20,8 @@ export interface OciRuntime {
   /** Absolute path of the program. */
   readonly path: string
   readonly root: string
+  /** What it is to be called with. */
+  readonly environment: Readonly<Record<string, string>>
   start(id: string): Promise<void>
   /** All of them from one spawn. False when any failed: then ask each for its state. */
   startAll(ids: readonly string[]): Promise<boolean>
@@ -53,15 +56,16 @@ const GONE =
 export async function ociRuntime(kernel: Kernel, options: RuntimeOptions): Promise<OciRuntime> {
   const { name, root } = options
   const path = await findTool(kernel, name)
+  const environment = { ...ENVIRONMENT, ...(await shieldRuntime(kernel, path)) }
   const call = async (operation: string, id: string, args: readonly string[]) => {
-    const result = await kernel.run(path, ['--root', root, ...args], { env: ENVIRONMENT })
+    const result = await kernel.run(path, ['--root', root, ...args], { env: environment })
     if (result.exitCode !== 0) throw failure(operation, id, result)
     return result
   }
   const callAll = async (ids: readonly string[], args: readonly string[]): Promise<boolean> => {
     if (ids.length === 0) return true
     const argumentLists = ids.map((id) => ['--root', root, ...args, id])
-    const run = { file: path, argumentLists, parallel: PARALLEL, env: ENVIRONMENT }
+    const run = { file: path, argumentLists, parallel: PARALLEL, env: environment }
     return (await runParallel(kernel, { ...run, timeoutMs: 120_000 })).exitCode === 0
   }
   const orGone = (promise: Promise<unknown>): Promise<void> =>
@@ -75,6 +79,7 @@ export async function ociRuntime(kernel: Kernel, options: RuntimeOptions): Promi
     name,
     path,
     root,
+    environment,
     start: async (id) => void (await call('start', id, ['start', id])),
     startAll: (ids) => callAll(ids, ['start']),
     removeAll: (ids) => callAll(ids, ['delete', '--force']),
@@ -85,7 +90,7 @@ export async function ociRuntime(kernel: Kernel, options: RuntimeOptions): Promi
     resume: async (id) => void (await call('resume', id, ['resume', id])),
     state: async (id) => {
       const args = ['--root', root, 'state', id]
-      const result = await kernel.run(path, args, { env: ENVIRONMENT })
+      const result = await kernel.run(path, args, { env: environment })
       if (result.exitCode === 0) return parseState(result.stdout)
       if (GONE.test(result.stderr)) return null
       throw failure('inspect', id, result)
@@ -94,7 +99,7 @@ export async function ociRuntime(kernel: Kernel, options: RuntimeOptions): Promi
       const { stdout } = await call('list', root, ['list', '--quiet'])
       return stdout.split('\n').filter((line) => line !== '')
     },
-    exec: (exec) => execInvocation(kernel, { path, root, env: ENVIRONMENT }, exec),
+    exec: (exec) => execInvocation(kernel, { path, root, env: environment }, exec),
   }
 }
 

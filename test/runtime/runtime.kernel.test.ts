@@ -1,9 +1,11 @@
-import { readFile } from 'node:fs/promises'
+import { open, readFile, realpath } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { PakError } from '../../src/errors.ts'
+import { hostKernel } from '../../src/kernel/host.ts'
 import { type Limits, NO_LIMITS } from '../../src/model/limits.ts'
+import { ociRuntime } from '../../src/runtime/oci.ts'
 import { eventually } from '../support/eventually.ts'
 import { hostLacks, testUnless } from '../support/skip.ts'
 import { startContainer } from './container.ts'
@@ -166,6 +168,17 @@ function registerFor(runtime: string): void {
     // On v2 the kernel has done this already (memory.oom.group); on v1 it is the agent's part.
     if (container.cgroups.version === 1) await container.cgroups.killAll(container.cgroup)
     assert.is(await container.exitCode(), 137)
+  })
+
+  check('cannot be written to by its containers, and the host sees nothing of that', async () => {
+    const { path, environment } = await ociRuntime(hostKernel, { name: runtime, root: '/nowhere' })
+    assert.is(environment['_LIBCONTAINER_CLONED_BINARY'], '1')
+    const error = await open(path, 'r+').then(
+      async (file) => file.close(),
+      (refused: NodeJS.ErrnoException) => refused,
+    )
+    assert.is(error?.code, 'EROFS')
+    assert.not.match(await readFile('/proc/1/mountinfo', 'utf8'), ` ${await realpath(path)} `)
   })
 
   check('keeps a container from what is the host’s', async () => {

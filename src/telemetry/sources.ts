@@ -78,7 +78,9 @@ async function readRecord(
   path: string,
 ): Promise<{ readonly service: string | null; readonly driver: string | null } | null> {
   try {
-    const record: unknown = JSON.parse(await readFile(path, 'utf8'))
+    // What comes below changes neither.
+    const [whole = ''] = (await readFile(path, 'utf8')).split('\n', 1)
+    const record: unknown = JSON.parse(whole)
     return {
       service: textAt(record, 'service'),
       driver: textAt(record, 'spec', 'logging', 'driver'),

@@ -1,3 +1,4 @@
+import { appendFileSync, closeSync, constants, openSync, rmSync } from 'node:fs'
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { PakError } from '../../errors.ts'
@@ -92,8 +93,15 @@ export function containerRecord(
 
 type Kind = 'networks' | 'volumes' | 'containers'
 
+/** Not O_CREAT: lines of changes alone are no record. */
+const APPEND = constants.O_WRONLY | constants.O_APPEND
+/** Lines of a record before it is written anew. */
+const MOST_LINES = 32
+
 /**
- * pak's own memory of what it made, one small JSON file a thing, mode 0600. The agent is the only
+ * pak's own memory of what it made, one small file a thing, mode 0600: a line of JSON, and below it a line
+ * for each later change with the keys that it changed. A new file for every change would cost more than the
+ * change: ext4 passes over every inode freed in the last minutes to find a free one. The agent is the only
  * writer, so that what has been read once stays true in memory.
  */
 export class RecordStore {
@@ -101,6 +109,8 @@ export class RecordStore {
   readonly #layout: Layout
   readonly #projects = new Map<string, Promise<ProjectRecords>>()
   readonly #loaded = new Map<string, ProjectRecords>()
+  /** Files that this process has written, with their lines: the end of any other may be torn. */
+  readonly #lines = new Map<string, number>()
   #version = 0
 
   constructor(kernel: Kernel, layout: Layout) {
@@ -164,13 +174,23 @@ export class RecordStore {
 
   async putContainer(projectName: string, record: ContainerRecord): Promise<void> {
     const records = await this.of(projectName)
+    const before = records.containers.get(record.name)
+    const path = this.#path(projectName, 'containers', record.name)
     records.containers.set(record.name, record)
-    await this.#write(this.#path(projectName, 'containers', record.name), record)
+    const lines = before === undefined ? 0 : (this.#lines.get(path) ?? 0)
+    const isShort = lines > 0 && lines < MOST_LINES
+    // Whatever stops a line half-way: the next change writes the file anew.
+    this.#lines.delete(path)
+    if (before !== undefined && isShort) this.#append(path, changesOf(before, record))
+    else await this.#write(path, record)
+    this.#lines.set(path, isShort ? lines + 1 : 1)
   }
 
   async drop(projectName: string, kind: Kind, name: string): Promise<void> {
     const records = await this.of(projectName)
-    await rm(this.#path(projectName, kind, name), { force: true })
+    const path = this.#path(projectName, kind, name)
+    rmSync(path, { force: true })
+    this.#lines.delete(path)
     records[kind].delete(name)
     this.#version += 1
   }
@@ -186,6 +206,8 @@ export class RecordStore {
     await this.#kernel.removeFolder(folder)
     this.#projects.delete(projectName)
     this.#loaded.delete(projectName)
+    for (const path of this.#lines.keys())
+      if (path.startsWith(`${folder}/`)) this.#lines.delete(path)
     this.#version += 1
   }
 
@@ -220,9 +242,19 @@ export class RecordStore {
     )
   }
 
+  #append(path: string, changed: object): void {
+    this.#version += 1
+    const fd = openSync(path, APPEND)
+    try {
+      appendFileSync(fd, `${JSON.stringify(changed)}\n`)
+    } finally {
+      closeSync(fd)
+    }
+  }
+
   async #write(path: string, record: object): Promise<void> {
     this.#version += 1
-    const text = JSON.stringify(record)
+    const text = `${JSON.stringify(record)}\n`
     try {
       await this.#kernel.replaceFile(path, text)
     } catch (error) {
@@ -238,7 +270,22 @@ export class RecordStore {
   }
 }
 
-/** Only pak writes these files, whole or not at all: what does not parse is damage, and said so. */
+/** Keys that are another object or value than before: records are never changed in place. */
+const changesOf = (before: ContainerRecord, after: ContainerRecord): object =>
+  Object.fromEntries(
+    Object.entries(after).filter(([key, value]) => before[key as keyof ContainerRecord] !== value),
+  )
+
+/** A last line without an end is a change that never came about. */
+function parseRecord<T>(text: string): T {
+  const [whole = '', ...changes] = text.split('\n')
+  return Object.assign(
+    JSON.parse(whole) as object,
+    ...changes.slice(0, -1).map((line) => JSON.parse(line) as object),
+  ) as T
+}
+
+/** Only pak writes these files: what does not parse is damage, and said so. */
 async function readJson<T>(path: string): Promise<T | null> {
   let text: string
   try {
@@ -248,7 +295,7 @@ async function readJson<T>(path: string): Promise<T | null> {
     throw error
   }
   try {
-    return JSON.parse(text) as T
+    return parseRecord<T>(text)
   } catch (error) {
     throw new PakError('storage', `read record \`${path}\`: it is damaged`, {
       hint: 'remove the file; the next pak up makes what it described anew',

@@ -1,6 +1,7 @@
-import { type FileHandle, open, stat } from 'node:fs/promises'
+import { statSync } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
 import { type CriLine, nanoseconds, parseLine } from './cri.ts'
-import { brokenStreams, type Generation, generationsOf, orNull } from './generations.ts'
+import { brokenStreams, type Generation, generationsOf, isMissing, orNull } from './generations.ts'
 import type { LogSource } from './sources.ts'
 import { tailStart } from './tail.ts'
 
@@ -50,7 +51,7 @@ export class ContainerLog {
 
   /** Start at the last `lines` lines; null: at the oldest line there is. */
   async seek(lines: number | null): Promise<void> {
-    const files = await generationsOf(this.source.path)
+    const files = generationsOf(this.source.path)
     if (lines === null) {
       await this.#open(files[0] ?? null, files)
       return
@@ -109,9 +110,9 @@ export class ContainerLog {
 
   /** On to the file after this one; false when this is the last, or none is there. */
   async #advance(): Promise<boolean> {
-    const current = await orNull(stat(this.source.path))
+    const current = orNull(() => statSync(this.source.path))
     if (current?.ino === this.#inode) return false
-    const files = await generationsOf(this.source.path)
+    const files = generationsOf(this.source.path)
     const at = files.findIndex(({ inode }) => inode === this.#inode)
     const next = at < 0 ? files.find((file) => this.#isNew(file)) : files[at + 1]
     if (next === undefined) return false
@@ -146,13 +147,13 @@ export class ContainerLog {
     this.#rest = Buffer.alloc(0)
     this.#offset = 0
     if (file === null) return
-    this.#file = await orNull(open(file.path, 'r'))
+    this.#file = await openOrNull(file.path)
     // Renamed in between: the handle says which file this really is.
     this.#inode = (await this.#file?.stat())?.ino ?? -1
     this.#number = file.number
     // One without a number is newer than all that have one.
     this.#passed = file.number ?? among.findLast(({ number }) => number !== null)?.number ?? 0
-    this.#broken = await brokenStreams(file.path)
+    this.#broken = brokenStreams(file.path)
     this.#leftOut = 0
   }
 
@@ -202,5 +203,14 @@ export class ContainerLog {
     this.#begun.delete(line.stream)
     if (entry.whole || entry.text.length > LINE_LIMIT_BYTES) into.push(entry)
     else this.#begun.set(line.stream, entry)
+  }
+}
+
+async function openOrNull(path: string): Promise<FileHandle | null> {
+  try {
+    return await open(path, 'r')
+  } catch (error) {
+    if (isMissing(error)) return null
+    throw error
   }
 }

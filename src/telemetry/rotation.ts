@@ -1,4 +1,17 @@
-import { link, mkdir, open, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import {
+  closeSync,
+  fstatSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { symlink } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { parseLine } from './cri.ts'
 import {
@@ -35,102 +48,104 @@ export function rotatedLog(name: string): string | null {
  * disk is bounded by it in any case. No monitor may be writing to this log.
  */
 export async function beginLog(logPath: string, { maxBytes, maxFiles }: Rotation): Promise<number> {
-  await mkdir(keptFolder(logPath), { recursive: true, mode: 0o700 })
-  let number = await linkedNumber(logPath, logPath)
-  if (number === null && (await isThere(logPath))) number = await keepPlainFile(logPath)
-  const size = number === null ? 0 : ((await orNull(stat(logPath)))?.size ?? 0)
+  mkdirSync(keptFolder(logPath), { recursive: true, mode: 0o700 })
+  let number = linkedNumber(logPath, logPath)
+  if (number === null && isThere(logPath)) number = await keepPlainFile(logPath)
+  const size = number === null ? 0 : (orNull(() => statSync(logPath))?.size ?? 0)
   // The monitor counts from 0, though it appends: what is there already is taken off its share.
   const isFull = size * 2 >= maxBytes
   if (number === null || isFull) {
-    number = ((await numbersOf(logPath)).at(-1) ?? number ?? 0) + 1
+    number = (numbersOf(logPath).at(-1) ?? number ?? 0) + 1
     await replaceLink(logPath, logPath, number)
   }
   if (maxFiles > 1) await replaceLink(`${logPath}${NEXT}`, logPath, number + 1)
-  else await rm(`${logPath}${NEXT}`, { force: true })
-  await prune(logPath, maxFiles)
+  else rmSync(`${logPath}${NEXT}`, { force: true })
+  prune(logPath, maxFiles)
   return maxBytes - (isFull ? 0 : size)
 }
 
 /** After the monitor went on to another file: give it the next, and let the oldest go. */
-export async function advanceLog(logPath: string, maxFiles: number): Promise<void> {
+export function advanceLog(logPath: string, maxFiles: number): void {
   const next = `${logPath}${NEXT}`
-  // Looked at first: as long as there is none, the log cannot become a link with a higher number.
-  if (maxFiles > 1 && !(await isThere(next))) {
-    const newest = (await newestNumber(logPath)) ?? (await adopt(logPath))
-    if (newest !== null) await linkTo(logPath, next, newest + 1)
+  if (maxFiles > 1) {
+    // Nobody took it: nothing was rotated. As long as there is none, the log cannot become a link with a
+    // higher number.
+    if (isThere(next)) return
+    const newest = newestNumber(logPath) ?? adopt(logPath)
+    if (newest !== null) linkTo(logPath, next, newest + 1)
   }
-  await prune(logPath, maxFiles)
+  prune(logPath, maxFiles)
 }
 
 /** The log with all its files. */
-export async function removeLog(logPath: string): Promise<void> {
-  const numbers = await numbersOf(logPath)
-  await rm(logPath, { force: true })
-  await rm(`${logPath}${NEXT}`, { force: true })
-  await rm(brokenPath(logPath), { force: true })
-  for (const number of numbers) await removeGeneration(generationPath(logPath, number))
+export function removeLog(logPath: string): void {
+  const numbers = numbersOf(logPath)
+  rmSync(logPath, { force: true })
+  rmSync(`${logPath}${NEXT}`, { force: true })
+  rmSync(brokenPath(logPath), { force: true })
+  for (const number of numbers) removeGeneration(generationPath(logPath, number))
 }
 
 /** A plain file, as a monitor makes it that was given no link, becomes one of the kept ones. */
 async function keepPlainFile(logPath: string): Promise<number | null> {
-  const number = (await numberOfPlain(logPath)) ?? (await adopt(logPath))
-  await rm(brokenPath(logPath), { force: true })
+  const number = numberOfPlain(logPath) ?? adopt(logPath)
+  rmSync(brokenPath(logPath), { force: true })
   if (number !== null) await replaceLink(logPath, logPath, number)
   return number
 }
 
 /** The number of the file that is written; null when it has none, or there is none. */
-async function newestNumber(logPath: string): Promise<number | null> {
-  const linked = await linkedNumber(logPath, logPath)
+function newestNumber(logPath: string): number | null {
+  const linked = linkedNumber(logPath, logPath)
   return linked ?? numberOfPlain(logPath)
 }
 
-async function numberOfPlain(logPath: string): Promise<number | null> {
-  return (await generationsOf(logPath)).at(-1)?.number ?? null
+function numberOfPlain(logPath: string): number | null {
+  return generationsOf(logPath).at(-1)?.number ?? null
 }
 
 /**
  * Give the plain file that is written a second name among the kept ones. What it replaced may be lost: it
  * gets a number that does not follow on the last.
  */
-async function adopt(logPath: string): Promise<number | null> {
-  const last = (await numbersOf(logPath)).at(-1)
+function adopt(logPath: string): number | null {
+  const last = numbersOf(logPath).at(-1)
   const path = generationPath(logPath, last === undefined ? 1 : last + 2)
-  const isBroken = last !== undefined || (await isThere(brokenPath(logPath)))
-  if (isBroken) await writeFile(brokenPath(path), 'first', { mode: 0o600 })
-  const done = await orNull(link(logPath, path).then(() => true))
+  const isBroken = last !== undefined || isThere(brokenPath(logPath))
+  if (isBroken) writeFileSync(brokenPath(path), 'first', { mode: 0o600 })
+  const done = orNull(() => {
+    linkSync(logPath, path)
+    return true
+  })
   return done === null ? null : (last ?? -1) + 2
 }
 
-async function prune(logPath: string, maxFiles: number): Promise<void> {
-  const generations = await generationsOf(logPath)
+function prune(logPath: string, maxFiles: number): void {
+  const generations = generationsOf(logPath)
   const doomed = generations.slice(0, -maxFiles)
   const oldest = generations.at(-maxFiles)
-  if (doomed.length > 0 && oldest !== undefined && !(await isThere(brokenPath(oldest.path)))) {
+  if (doomed.length > 0 && oldest !== undefined && !isThere(brokenPath(oldest.path))) {
     const before = doomed.at(-1)
     const follows = oldest.number !== null && before?.number === oldest.number - 1
-    const streams = before === undefined ? [] : follows ? await openStreams(before.path) : ['first']
+    const streams = before === undefined ? [] : follows ? openStreams(before.path) : ['first']
     if (streams.length > 0)
-      await writeFile(brokenPath(oldest.path), streams.join(' '), { mode: 0o600 })
+      writeFileSync(brokenPath(oldest.path), streams.join(' '), { mode: 0o600 })
   }
-  for (const { number, path } of doomed) if (number !== null) await removeGeneration(path)
+  for (const { number, path } of doomed) if (number !== null) removeGeneration(path)
 }
 
-async function removeGeneration(path: string): Promise<void> {
-  await rm(path, { force: true })
-  await rm(brokenPath(path), { force: true })
+function removeGeneration(path: string): void {
+  rmSync(path, { force: true })
+  rmSync(brokenPath(path), { force: true })
 }
 
 /** More than what a monitor writes at once, for both streams. */
 const END_BYTES = 64 * 1024
 
 /** Streams whose last line goes on in the next file. */
-async function openStreams(path: string): Promise<readonly string[]> {
-  await using file = await orNull(open(path, 'r'))
-  if (file === null) return []
-  const { size } = await file.stat()
-  const buffer = Buffer.alloc(Math.min(size, END_BYTES))
-  await file.read(buffer, 0, buffer.length, size - buffer.length)
+function openStreams(path: string): readonly string[] {
+  const buffer = orNull(() => endOf(path))
+  if (buffer === null) return []
   const isOpen = new Map<string, boolean>()
   let start = 0
   for (let end = buffer.indexOf('\n'); end >= 0; end = buffer.indexOf('\n', start)) {
@@ -141,16 +156,28 @@ async function openStreams(path: string): Promise<readonly string[]> {
   return [...isOpen].flatMap(([stream, partial]) => (partial ? [stream] : []))
 }
 
-async function replaceLink(at: string, logPath: string, number: number): Promise<void> {
-  const fresh = `${at}.link`
-  await rm(fresh, { force: true })
-  await symlink(targetOf(logPath, number), fresh)
-  await rename(fresh, at)
+function endOf(path: string): Buffer {
+  const fd = openSync(path, 'r')
+  try {
+    const { size } = fstatSync(fd)
+    const buffer = Buffer.alloc(Math.min(size, END_BYTES))
+    readSync(fd, buffer, 0, buffer.length, size - buffer.length)
+    return buffer
+  } finally {
+    closeSync(fd)
+  }
 }
 
-async function linkTo(logPath: string, at: string, number: number): Promise<void> {
+async function replaceLink(at: string, logPath: string, number: number): Promise<void> {
+  const fresh = `${at}.link`
+  rmSync(fresh, { force: true })
+  await symlink(targetOf(logPath, number), fresh)
+  renameSync(fresh, at)
+}
+
+function linkTo(logPath: string, at: string, number: number): void {
   try {
-    await symlink(targetOf(logPath, number), at)
+    symlinkSync(targetOf(logPath, number), at)
   } catch (error) {
     // The monitor is just making a plain file of this name: it goes on in that one.
     if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error

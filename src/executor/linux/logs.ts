@@ -50,7 +50,7 @@ export class LogKeeper implements Disposable {
     // A record from before there was this field has none.
     const logging = spec.logging ?? FILE_LOGGING
     if (logging.driver === 'none') {
-      await removeLog(path)
+      removeLog(path)
       return null
     }
     const mostBytes = await beginLog(path, logging)
@@ -60,7 +60,7 @@ export class LogKeeper implements Disposable {
 
   /** When a container goes for good. */
   async remove(project: string, container: string): Promise<void> {
-    await removeLog(this.#layout.log(project, container))
+    removeLog(this.#layout.log(project, container))
   }
 
   forget(project: string): void {
@@ -115,6 +115,6 @@ export class LogKeeper implements Disposable {
     const record = (await this.#records.of(project)).containers.get(container)
     const logging = record?.spec.logging ?? FILE_LOGGING
     if (record === undefined || logging.driver === 'none') return
-    await advanceLog(this.#layout.log(project, container), logging.maxFiles)
+    advanceLog(this.#layout.log(project, container), logging.maxFiles)
   }
 }

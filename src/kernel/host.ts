@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { lstatSync, renameSync, unlinkSync } from 'node:fs'
 import * as fs from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -28,7 +29,7 @@ export const hostKernel: Kernel = {
   writeText: (path, text) => fs.writeFile(path, text),
   replaceFile,
   list: async (path) => ((await orNull(fs.readdir(path))) ?? []).sort(),
-  exists: async (path) => (await orNull(fs.lstat(path))) !== null,
+  exists: async (path) => lstatSync(path, { throwIfNoEntry: false }) !== undefined,
   stat: fileFacts,
   readLink: (path) => orNull(fs.readlink(path)),
   realPath,
@@ -182,8 +183,9 @@ async function readBelow(folder: string, path: string, mostBytes: number): Promi
 async function replaceFile(path: string, text: string | Uint8Array, mode = 0o600): Promise<void> {
   const draft = `${path}.${randomBytes(4).toString('hex')}.tmp`
   try {
+    // To make a file takes ext4 long, see `RecordStore`: several at once are worth their promises.
     await fs.writeFile(draft, text, { mode, flag: 'wx' })
-    await fs.rename(draft, path)
+    renameSync(draft, path)
   } catch (error) {
     await fs.rm(draft, { force: true })
     throw isMissing(error)
@@ -225,7 +227,7 @@ async function realPath(path: string): Promise<string> {
 }
 
 async function removeTree(...all: readonly string[]): Promise<void> {
-  const paths = (await Promise.all(all.map(withoutFile))).flat()
+  const paths = all.flatMap(withoutFile)
   if (paths.length === 0) return
   // rm(1) knows --one-file-system, node:fs does not: a mount that is still there must survive its folder.
   const result = await run('rm', ['-rf', '--one-file-system', '--', ...paths], {
@@ -236,9 +238,9 @@ async function removeTree(...all: readonly string[]): Promise<void> {
 }
 
 /** A plain file needs no program: nothing is left of the path then. */
-async function withoutFile(path: string): Promise<readonly string[]> {
+function withoutFile(path: string): readonly string[] {
   try {
-    await fs.unlink(path)
+    unlinkSync(path)
     return []
   } catch (error) {
     return isMissing(error) ? [] : [path]

@@ -9,7 +9,7 @@ export interface ProcessIdentity {
 
 /** `null` when there is no such process, or it is a zombie. */
 export async function identify(kernel: Kernel, pid: number): Promise<ProcessIdentity | null> {
-  const stat = await kernel.readText(`/proc/${pid}/stat`).catch(gone)
+  const stat = kernel.readNow(`/proc/${pid}/stat`)
   if (stat === null) return null
   // The second field is the command in parentheses and may itself hold spaces and parentheses.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
@@ -29,10 +29,4 @@ export async function signalProcess(
   signal: NodeJS.Signals | number,
 ): Promise<boolean> {
   return (await isAlive(kernel, identity)) && kernel.kill(identity.pid, signal)
-}
-
-/** A process may end between open and read: the kernel then says ESRCH. */
-function gone(error: unknown): null {
-  if (error instanceof Error && 'code' in error && error.code === 'ESRCH') return null
-  throw error
 }

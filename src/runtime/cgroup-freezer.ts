@@ -12,8 +12,9 @@ export async function isFrozen(
   path: string,
 ): Promise<boolean> {
   if (!hasFreezer(mounts)) return false
-  if (mounts.version === 1) return (await readState(kernel, mounts, path)) === 'FROZEN'
-  const events = await kernel.readText(pathIn(mounts, 'memory', path, 'cgroup.events')).catch(gone)
+  if (mounts.version === 1)
+    return kernel.readNow(pathIn(mounts, 'freezer', path, 'freezer.state'))?.trim() === 'FROZEN'
+  const events = kernel.readNow(pathIn(mounts, 'memory', path, 'cgroup.events'))
   return /^frozen 1$/m.test(events ?? '')
 }
 
@@ -60,15 +61,6 @@ export async function quietWrite(kernel: Kernel, path: string, text: string): Pr
 const hasFreezer = ({ version, controllers }: CgroupMounts): boolean =>
   version === 2 || controllers.has('freezer')
 
-async function readState(
-  kernel: Kernel,
-  mounts: CgroupMounts,
-  path: string,
-): Promise<string | null> {
-  const text = await kernel.readText(pathIn(mounts, 'freezer', path, 'freezer.state')).catch(gone)
-  return text?.trim() ?? null
-}
-
 async function write(
   kernel: Kernel,
   to: { mounts: CgroupMounts; path: string; v1: string; v2: string },
@@ -78,9 +70,4 @@ async function write(
     await quietWrite(kernel, pathIn(mounts, 'memory', path, 'cgroup.freeze'), to.v2)
   else if (hasFreezer(mounts))
     await quietWrite(kernel, pathIn(mounts, 'freezer', path, 'freezer.state'), to.v1)
-}
-
-function gone(error: unknown): null {
-  if (error instanceof Error && 'code' in error && error.code === 'ENODEV') return null
-  throw error
 }

@@ -21,8 +21,8 @@ interface Launch {
   log: MonitorLog | null
 }
 
-/** So many are created at once; while the runtime creates these, those before them are wired and let go. */
-const TOGETHER = 16
+/** At most so many are created at once; while the runtime creates these, those before them are wired and let go. */
+const TOGETHER = 20
 
 /**
  * The one place that starts containers. Groups of them pass each stage together, so that a stage can be
@@ -79,10 +79,12 @@ export async function startContainers(
   return outcomes
 }
 
-const groupsOf = <T>(items: readonly T[], size: number): readonly (readonly T[])[] =>
-  Array.from({ length: Math.ceil(items.length / size) }, (_, index) =>
-    items.slice(index * size, (index + 1) * size),
-  )
+/** As few groups as that takes, of one size: each costs a spawn for each of its stages. */
+function groupsOf<T>(items: readonly T[], most: number): readonly (readonly T[])[] {
+  const count = Math.ceil(items.length / most)
+  const size = Math.ceil(items.length / count)
+  return Array.from({ length: count }, (_, index) => items.slice(index * size, (index + 1) * size))
+}
 
 type Stage = (ready: readonly Launch[]) => Promise<readonly StepOutcome[]>
 

@@ -18,6 +18,7 @@ const CATALOGUE = {
   command_not_found: { exitStatus: 127, retry: false },
   command_not_executable: { exitStatus: 126, retry: false },
   exited: { exitStatus: 1, retry: false },
+  hook: { exitStatus: 1, retry: true },
   unhealthy: { exitStatus: 1, retry: false },
   timeout: { exitStatus: 1, retry: true },
   cancelled: { exitStatus: 130, retry: false },

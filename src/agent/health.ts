@@ -1,5 +1,6 @@
 import type { Healthcheck } from '../model/desired.ts'
 import type { Health } from '../model/status.ts'
+import { printableOutput } from '../model/text.ts'
 
 const RESULTS_KEPT = 5
 const OUTPUT_BYTES = 4096
@@ -18,7 +19,7 @@ export interface CheckResult {
   readonly finishedAt: string
   /** -1: it did not end in time. */
   readonly exitCode: number
-  /** At most 4096 bytes of UTF-8. */
+  /** At most 4096 bytes of UTF-8, without control characters but line ends and tabs. */
   readonly output: string
 }
 
@@ -33,7 +34,7 @@ export function afterCheck(
   result: CheckResult,
   run: { readonly check: Healthcheck; readonly startedAt: string },
 ): HealthState {
-  const kept = { ...result, output: bounded(result.output) }
+  const kept = { ...result, output: bounded(printableOutput(result.output, OUTPUT_BYTES)) }
   const results = [...state.results, kept].slice(-RESULTS_KEPT)
   if (result.exitCode === 0) return { status: 'healthy', failingStreak: 0, results }
   const age = Date.parse(result.startedAt) - Date.parse(run.startedAt)
@@ -47,10 +48,6 @@ export function afterCheck(
 export function nextCheckMs(state: HealthState, check: Healthcheck, runningForMs: number): number {
   const starting = state.status === 'starting' && runningForMs < check.startPeriodMs
   return starting ? check.startIntervalMs : check.intervalMs
-}
-
-export function checkCommand({ test }: Healthcheck): readonly string[] {
-  return test.kind === 'shell' ? ['/bin/sh', '-c', test.command.join(' ')] : test.command
 }
 
 function bounded(output: string): string {

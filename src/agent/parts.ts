@@ -1,6 +1,7 @@
 import type { Readable, Writable } from 'node:stream'
 import type { ExecInvocation, Executor } from '../executor/executor.ts'
 import type { EndedRun, RestartVerdict } from '../executor/linux/settle.ts'
+import type { HealthTest } from '../model/desired.ts'
 import type { ImageRecord } from '../model/image.ts'
 import type { Health } from '../model/status.ts'
 import type { CopyPlace, LaunchEnd, LaunchRequest, VolumeRow } from './wire.ts'
@@ -19,8 +20,8 @@ export interface Roots {
 export interface AgentContext extends Roots {
   /** Where pak's DNS listens on 0.0.0.0, udp and tcp. */
   readonly dnsPort: number
-  /** Health of a running container by id; `null` where no check is declared. */
-  readonly healthOf: (containerId: string) => Health
+  /** Health of one run of a container; `null` where no check is declared, or none has been looked for. */
+  readonly healthOf: (containerId: string, startedAt: string) => Health
 }
 
 /** Everything that the agent is joined with. Injected: a test gives a host in memory. */
@@ -61,15 +62,15 @@ export interface DnsSockets {
 }
 
 /**
- * Run a command inside a container as a health check and kill it with all it started when its time
- * is up or the signal fires. Rejects with `timeout`; any exit status resolves.
+ * Ask a container once how it is. A command is killed with all it started when its time is up or the
+ * signal fires. Rejects then; any exit status resolves, and what is asked over a network has 0 or 1.
  */
 export type Probe = (request: ProbeRequest) => Promise<ProbeResult>
 
 export interface ProbeRequest {
   readonly project: string
   readonly container: string
-  readonly command: readonly string[]
+  readonly test: HealthTest
   readonly timeoutMs: number
   readonly signal: AbortSignal
 }

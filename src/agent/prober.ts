@@ -5,7 +5,6 @@ import type { Health } from '../model/status.ts'
 import {
   afterCheck,
   type CheckResult,
-  checkCommand,
   type HealthState,
   NEW_HEALTH,
   nextCheckMs,
@@ -28,6 +27,8 @@ export interface HealthChange {
   readonly health: Exclude<Health, null>
   /** Its service has other replicas: connections go by health. */
   readonly shared: boolean
+  /** Of the check that decided it. */
+  readonly output: string
 }
 
 interface Facts {
@@ -54,10 +55,10 @@ export class Prober implements Disposable {
     this.#options = options
   }
 
-  /** `null` where no check is declared, or the container is not known yet. */
-  healthOf(containerId: string): Health {
+  /** `null` where no check is declared, or this run of the container is not known yet. */
+  healthOf(containerId: string, startedAt: string): Health {
     const known = this.#watched.get(containerId) ?? this.#remembered.get(containerId)
-    return known?.state.status ?? null
+    return known?.startedAt === startedAt ? known.state.status : null
   }
 
   detailsOf(containerId: string): HealthState | null {
@@ -153,7 +154,9 @@ export class Prober implements Disposable {
     this.#schedule(watched)
     const { project, on, state } = watched
     if (state.status === before) return
-    this.#options.onChange({ project, on, health: state.status, shared: this.#isShared(watched) })
+    const output = state.results.at(-1)?.output ?? ''
+    const shared = this.#isShared(watched)
+    this.#options.onChange({ project, on, health: state.status, shared, output })
   }
 
   #isShared({ project, on }: Watched): boolean {
@@ -166,12 +169,11 @@ export class Prober implements Disposable {
 
   async #outcome(watched: Watched): Promise<Pick<CheckResult, 'exitCode' | 'output'>> {
     const { project, container, check, ended } = watched
-    const command = checkCommand(check)
-    const { timeoutMs } = check
+    const { test, timeoutMs } = check
     // A probe that cannot even be killed must not stop all later checks.
     const given = AbortSignal.any([ended.signal, AbortSignal.timeout(timeoutMs + KILL_MARGIN_MS)])
     try {
-      const probing = this.#options.probe({ project, container, command, timeoutMs, signal: given })
+      const probing = this.#options.probe({ project, container, test, timeoutMs, signal: given })
       return await Promise.race([probing, whenAborted(given)])
     } catch (error) {
       const output = error instanceof Error ? error.message : String(error)

@@ -87,16 +87,17 @@ async function openShop(
   const prober: Prober = new Prober({
     probe: (request) => joined.probe(request),
     now,
-    onChange: ({ project, on, health, shared }) => {
+    onChange: ({ project, on, health, shared, output }) => {
       const type = health === 'healthy' ? 'container.recovered' : 'container.sickened'
-      const because = health === 'unhealthy' ? ({ kind: 'unhealthy' } as const) : null
+      const said = output.slice(0, VERDICT_LENGTH)
+      const because = health === 'unhealthy' ? ({ kind: 'unhealthy', output: said } as const) : null
       events.add([{ time: now().toISOString(), project, type, on, because }])
       // Names of replicas depend on health, and so does a restarted agent: it goes on from this file.
       kernel.replaceFile(healthFile, JSON.stringify(prober.snapshot())).catch(() => {})
-      if (shared) look(project)
+      if (shared || health === 'unhealthy') look(project)
     },
   })
-  const healthOf = (id: string) => prober.healthOf(id)
+  const healthOf = (id: string, startedAt: string) => prober.healthOf(id, startedAt)
   const joined = await parts({ ...roots, dnsPort: dns?.port ?? 0, healthOf })
   prober.restore(parseSnapshot(await kernel.readText(healthFile)))
   const kept = new KeptStore(kernel, roots.root)
@@ -110,6 +111,9 @@ async function openShop(
     now,
   }
 }
+
+/** Of a check's output in the event that tells the verdict. */
+const VERDICT_LENGTH = 1000
 
 function parseSnapshot(text: string | null): ReturnType<Prober['snapshot']> {
   try {

@@ -2,7 +2,7 @@ import { converge } from '../converge.ts'
 import { PakError } from '../errors.ts'
 import type { ApplyResult } from '../executor/apply.ts'
 import type { DesiredState } from '../model/desired.ts'
-import type { ApplyEvent, PakEvent } from '../model/events.ts'
+import type { ApplyEvent, ErrorFacts, PakEvent } from '../model/events.ts'
 import type { ObservedState } from '../model/observed.ts'
 import type { Plan, Step } from '../model/plan.ts'
 import type { Contest } from './contest.ts'
@@ -145,12 +145,22 @@ class Recorder {
 
   event(event: ApplyEvent): void {
     if (event.type === 'started') return
-    this.#journal.step(event.id, event.type)
     const step = this.#steps.get(event.id)
+    if (step !== undefined && 'error' in event) this.#hookFailed(step, event.error)
+    if (event.type === 'warned') return
+    this.#journal.step(event.id, event.type)
     if (event.type !== 'done' || step === undefined) return
     this.#shop.events.add([this.#pakEvent(step)])
     // A later step may wait for this container to be healthy: its checks must run by then.
     if (step.op === 'container.start' && this.#checks) this.#refresh()
+  }
+
+  /** A hook is the user's own: what it says must be found later, too. */
+  #hookFailed({ on }: Step, { code, message }: ErrorFacts): void {
+    if (code !== 'hook') return
+    const time = this.#shop.now().toISOString()
+    const because = { kind: 'failed', message } as const
+    this.#shop.events.add([{ time, project: this.#project, type: 'hook.failed', on, because }])
   }
 
   end(ok: boolean): void {

@@ -31,8 +31,10 @@ export async function apply(
   options: ApplyOptions,
 ): Promise<ApplyResult> {
   const walk = new Walk(plan.steps, options)
-  const { signal, concurrency, clock = () => performance.now() } = options
-  const context = { project: plan.project, signal, concurrency }
+  const { signal, concurrency, onEvent, clock = () => performance.now() } = options
+  const warn = (id: string, error: PakError) =>
+    onEvent({ type: 'warned', id, error: errorFacts(error) })
+  const context = { project: plan.project, signal, concurrency, warn }
   const running = new Set<Promise<void>>()
   for (;;) {
     if (signal.aborted) walk.skipWaiting()
@@ -52,17 +54,20 @@ export async function apply(
   }
 }
 
-/** A wait is a batch of its own: what waits for the fast one must not wait for the slow one, too. */
+/** What may take long is a batch of its own: who waits for the fast one must not wait for the slow one, too. */
 function batches(ready: readonly Step[]): readonly (readonly Step[])[] {
   const groups = new Map<string, Step[]>()
   for (const step of ready) {
-    const key = step.op === 'service.wait' ? step.id : step.op
+    const key = takesItsTime(step) ? step.id : step.op
     const group = groups.get(key)
     if (group === undefined) groups.set(key, [step])
     else group.push(step)
   }
   return [...groups.values()]
 }
+
+const takesItsTime = (step: Step): boolean =>
+  step.op === 'service.wait' || (step.op === 'container.start' && step.args.hooks !== undefined)
 
 /** One outcome per step whatever the executor does: an executor that rejects must not leave a plan hanging. */
 async function perform(

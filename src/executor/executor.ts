@@ -77,6 +77,8 @@ export interface RunContext {
   readonly signal: AbortSignal
   /** How many things of one kind may be under way at once. */
   readonly concurrency: number
+  /** Something went wrong with a step that goes on nevertheless. */
+  readonly warn?: (stepId: string, error: PakError) => void
 }
 
 /** `null`: done. */
@@ -97,6 +99,8 @@ export interface ExecRequest {
   readonly user: string | null
   readonly workingDir: string | null
   readonly tty: boolean
+  /** With all capabilities of this host. */
+  readonly privileged?: boolean
 }
 
 /** A program to spawn with an argument array; its exit status is the command's. */

@@ -4,6 +4,8 @@ import type {
   ContainerSpec,
   DesiredState,
   Healthcheck,
+  HealthTest,
+  Hook,
   Logging,
   Mount,
   NamespaceMode,
@@ -12,6 +14,7 @@ import type {
   Service,
 } from '../model/desired.ts'
 import type { IoLimit, Limits } from '../model/limits.ts'
+import { httpManifest } from './health-test.ts'
 
 type Plain = Readonly<Record<string, unknown>>
 
@@ -203,6 +206,8 @@ function life(container: ContainerSpec): Plain {
   return {
     restart: maxRetries === null ? name : `${name}:${maxRetries}`,
     healthcheck: healthcheck === null ? null : check(healthcheck),
+    post_start: unlessEmpty(container.postStart.map(hook)),
+    pre_stop: unlessEmpty(container.preStop.map(hook)),
     logging: logging(container.logging),
     stop_signal: stopSignal,
     stop_grace_period: `${stopGraceMs}ms`,
@@ -216,6 +221,16 @@ function logging(value: Logging): Plain {
   return { driver, options: { 'max-size': maxBytes, 'max-file': maxFiles } }
 }
 
+function hook({ command, user, workingDir, privileged, environment }: Hook): Plain {
+  return compact({
+    command,
+    user,
+    working_dir: workingDir,
+    privileged: ifTrue(privileged),
+    environment: unlessEmpty(environment),
+  })
+}
+
 function check({
   test,
   intervalMs,
@@ -223,15 +238,23 @@ function check({
   startPeriodMs,
   startIntervalMs,
   retries,
+  onUnhealthy,
 }: Healthcheck): Plain {
-  return {
-    test: [test.kind === 'exec' ? 'CMD' : 'CMD-SHELL', ...test.command],
+  return compact({
+    ...probe(test),
     interval: `${intervalMs}ms`,
     timeout: `${timeoutMs}ms`,
     start_period: `${startPeriodMs}ms`,
     start_interval: `${startIntervalMs}ms`,
     retries,
-  }
+    on_unhealthy: onUnhealthy === 'none' ? null : onUnhealthy,
+  })
+}
+
+function probe(test: HealthTest): Plain {
+  if (test.kind === 'tcp') return { tcp: test.port }
+  if (test.kind === 'http') return { http: httpManifest(test) }
+  return { test: [test.kind === 'exec' ? 'CMD' : 'CMD-SHELL', ...test.command] }
 }
 
 function confinement(container: ContainerSpec): Plain {

@@ -1,6 +1,6 @@
 import type { ContainerSpec, RootSource } from '../model/desired.ts'
+import { normalizeCommand } from './command.ts'
 import {
-  attempt,
   type Context,
   complain,
   Refusal,
@@ -11,6 +11,7 @@ import {
 } from './context.ts'
 import { type EnvFiles, normalizeEnvironment, normalizeLabels } from './environment.ts'
 import { normalizeHealthcheck, normalizeRestart } from './healthcheck.ts'
+import { normalizeHooks } from './hooks.ts'
 import { normalizeServiceLimits } from './limits.ts'
 import { normalizeLogging } from './logging.ts'
 import { hostPath, normalizeMounts } from './mounts.ts'
@@ -19,8 +20,7 @@ import * as networks from './networks.ts'
 import { normalizePorts, parseExpose } from './ports.ts'
 import { parseDuration, parseInteger, parseSize } from './quantities.ts'
 import * as security from './security.ts'
-import { child, type Field, itemsOf, spanOf, textOf } from './tree.ts'
-import { splitWords } from './words.ts'
+import { child, type Field, spanOf, textOf } from './tree.ts'
 
 const DEFAULT_SHM_BYTES = 64 * 1024 * 1024
 const DEFAULT_GRACE_MS = 10_000
@@ -71,6 +71,8 @@ function normalizeProcess(context: Context, { at, one, each }: Reader) {
     groupAdd: sortedSet(each('group_add', names.parseGroup)),
     restart: normalizeRestart(context, at('restart')),
     healthcheck: normalizeHealthcheck(context, at('healthcheck')),
+    postStart: normalizeHooks(context, at('post_start')),
+    preStop: normalizeHooks(context, at('pre_stop')),
     logging: normalizeLogging(context, at('logging')),
     stopSignal: one('stop_signal', names.parseSignal),
     stopGraceMs: take(context, at('stop_grace_period'), grace),
@@ -140,20 +142,6 @@ function normalizeSource(context: Context, service: Field): RootSource {
     reference: names.parseReference(text),
   })
   return take(context, image, { parse, fallback: nothing })
-}
-
-/** A text is split into words as a shell splits them, but nothing else of a shell happens. */
-function normalizeCommand(context: Context, field: Field | null): readonly string[] | null {
-  if (field === null) return null
-  const make = () => {
-    const text = textOf(field)
-    const words =
-      text === null ? itemsOf(field).map((item) => textOf(item) ?? '') : splitWords(text)
-    if (words.some((word) => word.includes('\0')))
-      throw new Refusal('a word cannot hold a NUL character')
-    return words
-  }
-  return attempt<readonly string[] | null>(context, field, { make, fallback: null })
 }
 
 function normalizeReadOnly(context: Context, field: Field | null, source: RootSource): boolean {

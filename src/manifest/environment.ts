@@ -68,8 +68,18 @@ export function normalizeEnvironment(
       },
       fallback: undefined,
     })
+  const declared = normalizeVariables(context, child(service, 'environment'))
+  return sortedRecord([...environment, ...Object.entries(declared)])
+}
+
+/** A map or list of variables; a name without a value takes it from the shell if it is set there. */
+export function normalizeVariables(
+  context: Context,
+  field: Field | null,
+): Readonly<Record<string, string>> {
+  const environment = new Map<string, string>()
   const seen = new Set<string>()
-  for (const { name, value, field } of pairsOf(child(service, 'environment'))) {
+  for (const { name, value, field: at } of pairsOf(field)) {
     const make = () => {
       parseVariableName(name)
       if (seen.has(name)) throw new Refusal(`variable \`${name}\` is there twice`)
@@ -77,7 +87,7 @@ export function normalizeEnvironment(
       const resolved = value ?? context.lookup(name)
       if (resolved !== undefined) environment.set(name, withoutNull(resolved))
     }
-    attempt<void>(context, field, { make, fallback: undefined })
+    attempt<void>(context, at, { make, fallback: undefined })
   }
   return sortedRecord(environment)
 }

@@ -1,7 +1,8 @@
-import type { Healthcheck, RestartPolicy } from '../model/desired.ts'
+import type { Healthcheck, HealthTest, RestartPolicy } from '../model/desired.ts'
 import { attempt, type Context, Refusal, take, takeBoolean } from './context.ts'
+import { normalizeTest } from './health-test.ts'
 import { parseDuration, parseInteger } from './quantities.ts'
-import { child, type Field, itemsOf, textOf } from './tree.ts'
+import { child, type Field, textOf } from './tree.ts'
 
 /** Compose's `healthcheck` with its defaults; `null` when there is none or it is switched off. */
 export function normalizeHealthcheck(context: Context, field: Field | null): Healthcheck | null {
@@ -14,10 +15,14 @@ export function normalizeHealthcheck(context: Context, field: Field | null): Hea
     startPeriodMs: ms('start_period', 0, parseDuration),
     startIntervalMs: ms('start_interval', 5_000),
     retries: take(context, child(field, 'retries'), { parse: parseRetries, fallback: 3 }),
+    onUnhealthy: ACTIONS.find((known) => known === textOf(child(field, 'on_unhealthy'))) ?? 'none',
   }
-  const test = attempt(context, field, { make: () => normalizeTest(field), fallback: null })
+  const make = () => normalizeTest(context, field)
+  const test = attempt<HealthTest | null>(context, field, { make, fallback: null })
   return test === null || takeBoolean(child(field, 'disable'), false) ? null : { test, ...times }
 }
+
+const ACTIONS: readonly Healthcheck['onUnhealthy'][] = ['none', 'restart', 'stop']
 
 const parseRetries = parseInteger({ what: 'retries', least: 1, most: 1_000_000 })
 
@@ -25,21 +30,6 @@ function parsePositive(text: string): number {
   const ms = parseDuration(text)
   if (ms < 1) throw new Refusal('this time must be longer than nothing')
   return ms
-}
-
-function normalizeTest(field: Field): Healthcheck['test'] | null {
-  const test = child(field, 'test')
-  const text = textOf(test)
-  if (text !== null) return { kind: 'shell', command: [text] }
-  const [kind, ...words] = itemsOf(test).map((item) => textOf(item) ?? '')
-  if (kind === undefined) {
-    if (takeBoolean(child(field, 'disable'), false)) return null
-    throw new Refusal('a healthcheck needs a `test`')
-  }
-  if (kind === 'NONE' && words.length === 0) return null
-  if (kind === 'CMD' && words.length > 0) return { kind: 'exec', command: words }
-  if (kind === 'CMD-SHELL' && words.length === 1) return { kind: 'shell', command: words }
-  throw new Refusal('`test` must be a text, [CMD, program, ...], [CMD-SHELL, text] or [NONE]')
 }
 
 /** `no`, `always`, `on-failure[:n]`, `unless-stopped`. */

@@ -72,6 +72,10 @@ export interface ContainerSpec {
   readonly restart: RestartPolicy
   readonly logging: Logging
   readonly healthcheck: Healthcheck | null
+  /** Run in the container once it has started, one after the other; until they are done it has not. */
+  readonly postStart: readonly Hook[]
+  /** Run in the container before it is told to stop, within its grace period. */
+  readonly preStop: readonly Hook[]
   /** A signal's name with its `SIG`, for example `SIGTERM`. `null`: the image's, else SIGTERM. */
   readonly stopSignal: string | null
   readonly stopGraceMs: number
@@ -179,13 +183,46 @@ export const FILE_LOGGING = {
 } as const satisfies Logging
 
 export interface Healthcheck {
-  /** What is run: `exec` by itself, `shell` through the container's `/bin/sh -c`. */
-  readonly test: { readonly kind: 'exec' | 'shell'; readonly command: readonly string[] }
+  readonly test: HealthTest
   readonly intervalMs: number
   readonly timeoutMs: number
   readonly startPeriodMs: number
   readonly startIntervalMs: number
   readonly retries: number
+  /** What is done about a container once it is unhealthy. */
+  readonly onUnhealthy: 'none' | 'restart' | 'stop'
+}
+
+export type HealthTest =
+  /** What is run in it: `exec` by itself, `shell` through the container's `/bin/sh -c`. */
+  | { readonly kind: 'exec' | 'shell'; readonly command: readonly string[] }
+  /** Somebody takes connections at this port. */
+  | { readonly kind: 'tcp'; readonly port: number }
+  | HttpTest
+
+/** One request, answered with one of these statuses. Redirects are not followed. */
+export interface HttpTest {
+  readonly kind: 'http'
+  readonly port: number
+  /** Whether in TLS. Nobody vouches for a name of a container: certificates are not verified. */
+  readonly tls: boolean
+  readonly method: 'GET' | 'HEAD'
+  /** With the query; begins with a slash. */
+  readonly path: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly statuses: readonly { readonly least: number; readonly most: number }[]
+}
+
+/** A command that is run in a running container when it starts or stops. */
+export interface Hook {
+  readonly command: readonly string[]
+  /** `null`: the container's own, as for `workingDir`. */
+  readonly user: string | null
+  readonly workingDir: string | null
+  /** With all capabilities of this host. */
+  readonly privileged: boolean
+  /** On top of the container's own. */
+  readonly environment: Readonly<Record<string, string>>
 }
 
 export interface SecurityOptions {

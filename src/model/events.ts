@@ -17,6 +17,8 @@ export type ApplyEvent =
   | { readonly type: 'started'; readonly id: string }
   | { readonly type: 'done'; readonly id: string; readonly durationMs: number }
   | { readonly type: 'failed'; readonly id: string; readonly error: ErrorFacts }
+  /** Something went wrong that does not stop the step. */
+  | { readonly type: 'warned'; readonly id: string; readonly error: ErrorFacts }
   | { readonly type: 'skipped'; readonly id: string; readonly because: string }
 
 /** A PakError as data, for the wire. */

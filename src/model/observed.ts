@@ -46,6 +46,8 @@ export interface ObservedContainer {
   readonly addresses: Readonly<Record<string, string>>
   /** What is not as pak made it though it runs; of one that does not run, nothing. */
   readonly drift: readonly Drift[]
+  /** It runs, but its start was cut short before its `post_start` hooks were done. */
+  readonly unfinished?: boolean
 }
 
 /** Something in the kernel that somebody else changed. */

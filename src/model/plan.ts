@@ -32,7 +32,11 @@ export interface StepArgs {
     readonly imageDigest: string | null
   }
   /** Mounts, namespaces, cgroup, veths, processes. */
-  'container.start': { readonly container: string }
+  'container.start': {
+    readonly container: string
+    /** So many `post_start` hooks are part of it; not there: none. */
+    readonly hooks?: number
+  }
   /** Signal, grace, kill; then the kernel objects go. Storage and record stay. */
   'container.stop': {
     readonly container: string
@@ -41,6 +45,8 @@ export interface StepArgs {
     /** `null`: the container's own grace period. */
     readonly graceMs: number | null
     readonly byUser: boolean
+    /** It is to run again: should that not come about in this plan, it is due at once. */
+    readonly thenStart?: boolean
   }
   'container.remove': {
     readonly container: string
@@ -126,7 +132,10 @@ export type Reason =
   /** More replicas run than the file wants. */
   | { readonly kind: 'scaled'; readonly from: number; readonly to: number }
   | { readonly kind: 'exited'; readonly exitCode: number; readonly oomKilled: boolean }
-  | { readonly kind: 'unhealthy' }
+  /** `output`: of the last check, where this tells of the verdict itself. */
+  | { readonly kind: 'unhealthy'; readonly output?: string }
+  /** What went wrong, for an event of its own. */
+  | { readonly kind: 'failed'; readonly message: string }
   | { readonly kind: 'drift'; readonly fact: string }
   /** A dependency: `service` was recreated or restarted, or must be ready first. */
   | { readonly kind: 'dependency'; readonly service: string }

@@ -1,11 +1,11 @@
 import { networkAddress, projectAddress, replicaAddress, volumeAddress } from '../model/address.ts'
-import type { Step } from '../model/plan.ts'
+import type { Step, StepArgs } from '../model/plan.ts'
 import { diffContainer } from './diff.ts'
 import type { Draft } from './draft.ts'
 import { type Holders, holdersOf, obstacles, rivals, volumeNames } from './holders.ts'
 import { startingNeeds, stoppingNeeds, waitSteps } from './readiness.ts'
 import { id, step } from './step.ts'
-import { compareText, containerId, type Unit, type Wanted } from './unit.ts'
+import { compareText, containerId, type Tasks, type Unit, type Wanted } from './unit.ts'
 
 /** The steps of all containers, and the waits among them. */
 export function containerSteps(draft: Draft): readonly Step[] {
@@ -32,10 +32,9 @@ function endings(unit: Unit, { draft, stops }: Context): readonly Step[] {
   const on = replicaAddress(unit.service, unit.replica)
   const container = observed.name
   const after = stops.get(unit.service) ?? []
-  const { signal, graceMs, byUser } = draft.stop
   const steps: Step[] = []
   if (tasks.kill !== undefined) {
-    const args = { container, signal: signal ?? 'SIGKILL' }
+    const args = { container, signal: draft.stop.signal ?? 'SIGKILL' }
     steps.push(step('container.kill', args, { on, because: tasks.kill }))
   }
   if (tasks.pause !== undefined)
@@ -43,11 +42,9 @@ function endings(unit: Unit, { draft, stops }: Context): readonly Step[] {
   if (tasks.unpause !== undefined)
     steps.push(step('container.unpause', { container }, { on, because: tasks.unpause }))
   if (tasks.stop !== undefined) {
-    const args = { container, signal, graceMs, byUser }
     const drained = drains(unit, draft) ? [id('firewall.apply', projectAddress(draft.project))] : []
-    steps.push(
-      step('container.stop', args, { on, because: tasks.stop, after: [...after, ...drained] }),
-    )
+    const facts = { on, because: tasks.stop, after: [...after, ...drained] }
+    steps.push(step('container.stop', { container, ...stopManner(tasks, draft) }, facts))
   }
   if (tasks.remove !== undefined) {
     const facts = { on, because: tasks.remove, after: [containerId('stop', unit)] }
@@ -68,6 +65,13 @@ function drains({ service, observed }: Unit, { firewall, networks, units }: Draf
   const behind = new Set(targets.map(({ container }) => container))
   if (observed === null || behind.has(observed.name)) return false
   return units.some((unit) => unit.service === service && behind.has(unit.wanted?.container ?? ''))
+}
+
+function stopManner(tasks: Tasks, { stop }: Draft): Omit<StepArgs['container.stop'], 'container'> {
+  const again = tasks.start !== undefined && tasks.remove === undefined
+  // What the file wants stopped is as stopped as what a user stopped: only a user starts it again.
+  const byUser = stop.byUser || (tasks.stop?.kind === 'unhealthy' && !again)
+  return { ...stop, byUser, ...(again ? { thenStart: true } : {}) }
 }
 
 function beginnings(unit: Unit, at: Context): readonly Step[] {
@@ -106,7 +110,9 @@ function beginnings(unit: Unit, at: Context): readonly Step[] {
       ...ready,
       ...rivals(wanted, at.holders),
     ]
-    steps.push(step('container.start', { container }, { on, because: tasks.start, after }))
+    const hooks = spec.postStart?.length ?? 0
+    const args = hooks === 0 ? { container } : { container, hooks }
+    steps.push(step('container.start', args, { on, because: tasks.start, after }))
   }
   return steps
 }

@@ -4,6 +4,8 @@ import {
   type Device,
   FILE_LOGGING,
   type Healthcheck,
+  type HealthTest,
+  type Hook,
   type Logging,
   type Mount,
   type NamespaceMode,
@@ -90,14 +92,19 @@ export const FIELDS: { readonly [K in keyof ContainerSpec]: Field<ContainerSpec[
   healthcheck: {
     on: 'live',
     compare: fields<Healthcheck>('healthcheck', [
-      { name: 'test', show: (check) => check.test },
+      { name: 'test', show: (check) => testText(check.test) },
       { name: 'interval', show: (check) => durationText(check.intervalMs) },
       { name: 'timeout', show: (check) => durationText(check.timeoutMs) },
       { name: 'start_period', show: (check) => durationText(check.startPeriodMs) },
       { name: 'start_interval', show: (check) => durationText(check.startIntervalMs) },
       { name: 'retries', show: (check) => check.retries },
+      // Whoever was made before there was this field has none.
+      { name: 'on_unhealthy', show: (check) => check.onUnhealthy ?? 'none' },
     ]),
   },
+  // They are run when it next starts or stops.
+  postStart: { on: 'live', compare: compareHooks('post_start') },
+  preStop: { on: 'live', compare: compareHooks('pre_stop') },
   stopSignal: { on: 'live', compare: value('stop_signal') },
   stopGraceMs: { on: 'live', compare: value('stop_grace_period', durationText) },
   init: { on: 'recreate', compare: value('init') },
@@ -175,6 +182,18 @@ function portKey({ hostIp, published, protocol }: PublishedPort): string {
 
 function portText(port: PublishedPort): string {
   return `${portKey(port)}:${port.target}`
+}
+
+function testText(test: HealthTest): unknown {
+  if (test.kind === 'tcp') return `tcp :${test.port}`
+  if (test.kind !== 'http') return test
+  const { kind: _, method, tls, port, path, ...rest } = test
+  return { request: `${method} ${tls ? 'https' : 'http'}://:${port}${path}`, ...rest }
+}
+
+/** Whoever was made before there were hooks has none. */
+function compareHooks(path: string): Compare<readonly Hook[]> {
+  return (from, to) => value(path)(from ?? [], to ?? [])
 }
 
 function loggingText(logging: Logging): string {

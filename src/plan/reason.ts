@@ -14,7 +14,9 @@ export function reasonText(reason: Reason): string {
     case 'exited':
       return exitText(reason)
     case 'unhealthy':
-      return 'unhealthy'
+      return unhealthyText(reason)
+    case 'failed':
+      return shortened(printable(reason.message))
     case 'drift':
       return `drift: ${printable(reason.fact)}`
     case 'dependency':
@@ -33,13 +35,20 @@ function exitText({ exitCode, oomKilled }: Extract<Reason, { kind: 'exited' }>):
   return `exited with ${exitCode}${oomKilled ? ', out of memory' : ''}`
 }
 
+function unhealthyText({ output }: Extract<Reason, { kind: 'unhealthy' }>): string {
+  const [line = ''] = (output ?? '').trim().split('\n', 1)
+  return line === '' ? 'unhealthy' : `unhealthy: ${shortened(printable(line))}`
+}
+
 const VALUE_LIMIT = 200
 
 function valueText(value: unknown): string {
   if (value === null || value === undefined) return 'none'
-  const text = printable(JSON.stringify(value))
-  return text.length <= VALUE_LIMIT ? text : `${text.slice(0, VALUE_LIMIT - 1)}…`
+  return shortened(printable(JSON.stringify(value)))
 }
+
+const shortened = (text: string): string =>
+  text.length <= VALUE_LIMIT ? text : `${text.slice(0, VALUE_LIMIT - 1)}…`
 
 /** Values are anybody's: nothing in them may steer the terminal or turn the line around. */
 const printable = (text: string): string =>

@@ -48,9 +48,9 @@ function groupLines(on: string, group: readonly Step[], palette: Palette): reado
   const details = reason.kind === 'changed' ? reason.fields.map(changeText) : []
   if (details.length > 1) {
     const lines = details.map((line) => palette.dim(`      ${line}`))
-    return [`${head}  ${verbText(group)}${note}`, ...lines]
+    return [`${head}  ${verbText(group)}${hooksText(group)}${note}`, ...lines]
   }
-  return [`${head}  ${verbText(group)}${note}: ${reasonText(reason)}`]
+  return [`${head}  ${verbText(group)}${hooksText(group)}${note}: ${reasonText(reason)}`]
 }
 
 function verbText(group: readonly Step[]): string {
@@ -64,6 +64,15 @@ function verbText(group: readonly Step[]): string {
   if (first?.op === 'container.pause') return 'pause'
   if (first?.op === 'container.unpause') return 'unpause'
   return outcomeOf(group)
+}
+
+function hooksText(group: readonly Step[]): string {
+  const hooks = group.flatMap(({ op, args }) =>
+    op === 'container.start' && 'hooks' in args ? [args.hooks] : [],
+  )
+  const [count] = hooks
+  if (count === undefined) return ''
+  return `, then ${count === 1 ? 'its post_start hook' : `its ${count} post_start hooks`}`
 }
 
 /** A group may have several reasons: what the step itself is for says more than what it follows. */

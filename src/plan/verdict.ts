@@ -23,12 +23,23 @@ export function judge(at: Case): Tasks {
   const live = changes.every(({ on }) => on === 'live') && fields.length === changes.length
   if (!live) return recreate(observed, { kind: 'changed', fields })
   if (at.forced) return recreate(observed, { kind: 'requested', by: '--force-recreate' })
-  const start = startReason(observed, options)
+  const sick = unhealthy(wanted, observed)
+  const start = sick.start ?? startReason(observed, options)
   return {
     ...(fields.length > 0 ? { update: { kind: 'changed', fields } } : {}),
-    ...(start === null ? {} : { start }),
     ...repair(observed),
+    ...sick,
+    ...(start === null ? {} : { start }),
   }
+}
+
+/** What the file wants done once the health check has given its verdict. */
+function unhealthy({ spec }: Wanted, { status }: ObservedContainer): Tasks {
+  const sick = status.state === 'running' && status.health === 'unhealthy'
+  const action = spec.healthcheck?.onUnhealthy ?? 'none'
+  if (!sick || action === 'none') return {}
+  const because: Reason = { kind: 'unhealthy' }
+  return action === 'stop' ? { stop: because } : { stop: because, start: because }
 }
 
 /** A lost mount comes back with a new run only: nobody can mount into a container from outside and be safe. */
@@ -64,8 +75,9 @@ function recreate(observed: ObservedContainer, reason: Reason): Tasks {
 }
 
 function startReason(observed: ObservedContainer, options: PlanOptions): Reason | null {
-  const { status } = observed
+  const { status, unfinished = false } = observed
   if (status.state === 'created') return MISSING
+  if (status.state === 'running' && unfinished) return MISSING
   if (status.state !== 'stopped') return null
   const exited: Reason = {
     kind: 'exited',

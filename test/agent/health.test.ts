@@ -1,19 +1,16 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import {
-  afterCheck,
-  checkCommand,
-  type HealthState,
-  NEW_HEALTH,
-  nextCheckMs,
-} from '../../src/agent/health.ts'
+import { afterCheck, type HealthState, NEW_HEALTH, nextCheckMs } from '../../src/agent/health.ts'
 import { Prober } from '../../src/agent/prober.ts'
+import { checkCommand } from '../../src/executor/linux/probe.ts'
 import type { Healthcheck } from '../../src/model/desired.ts'
 import type { ObservedState } from '../../src/model/observed.ts'
 import { eventually } from '../support/eventually.ts'
 import { SPEC } from './parts.ts'
 
 const START = Date.parse('2026-01-01T00:00:00Z')
+/** When the container of these tests was started. */
+const RAN = '2026-01-01T00:00:00Z'
 const CHECK: Healthcheck = {
   test: { kind: 'exec', command: ['true'] },
   intervalMs: 30_000,
@@ -21,6 +18,7 @@ const CHECK: Healthcheck = {
   startPeriodMs: 10_000,
   startIntervalMs: 5_000,
   retries: 3,
+  onUnhealthy: 'none',
 }
 
 function checks(...results: readonly (readonly [atMs: number, exitCode: number])[]): HealthState {
@@ -66,6 +64,26 @@ test('the last five results are kept, of each at most 4096 bytes', () => {
   assert.not(state.results[0]?.output.includes('\uFFFD'))
 })
 
+test('what a check says is kept without what would steer a terminal', () => {
+  const run = { check: CHECK, startedAt: new Date(START).toISOString() }
+  const output = 'a\u001b[31m red\u001b[0m\r\n\tb\u0007\u009b1mc\u202ed'
+  const result = { startedAt: RAN, finishedAt: RAN, exitCode: 1, output }
+  const [kept] = afterCheck(NEW_HEALTH, result, run).results
+  assert.is(kept?.output, 'a red\n\tb\ufffd\ufffd1mc\ufffdd')
+})
+
+test('health is that of one run: a container that was started again is looked at anew', async () => {
+  const prober = new Prober({
+    probe: async () => ({ exitCode: 1, output: 'no' }),
+    now: () => new Date(),
+    onChange: () => {},
+  })
+  using _ = prober
+  prober.sync(running())
+  await eventually('unhealthy', () => prober.healthOf('id', RAN) === 'unhealthy', { everyMs: 5 })
+  assert.is(prober.healthOf('id', '2026-01-01T00:00:01Z'), null)
+})
+
 test('checks are more frequent within the start period, until the first success', () => {
   assert.is(nextCheckMs(NEW_HEALTH, CHECK, 1_000), 5_000)
   assert.is(nextCheckMs(NEW_HEALTH, CHECK, 10_000), 30_000)
@@ -73,9 +91,9 @@ test('checks are more frequent within the start period, until the first success'
 })
 
 test('a shell check is run by the shell of the container', () => {
-  const shell = { ...CHECK, test: { kind: 'shell', command: ['exit 1 || true'] } } as const
+  const shell = { kind: 'shell', command: ['exit 1 || true'] } as const
   assert.equal(checkCommand(shell), ['/bin/sh', '-c', 'exit 1 || true'])
-  assert.equal(checkCommand(CHECK), ['true'])
+  assert.equal(checkCommand({ kind: 'exec', command: ['true'] }), ['true'])
 })
 
 test('a prober checks what runs, tells changes, goes on where another ended', async () => {
@@ -88,10 +106,10 @@ test('a prober checks what runs, tells changes, goes on where another ended', as
   })
   using _ = prober
   prober.sync(running())
-  assert.is(prober.healthOf('id'), 'starting')
-  await eventually('healthy', () => prober.healthOf('id') === 'healthy', { everyMs: 5 })
+  assert.is(prober.healthOf('id', RAN), 'starting')
+  await eventually('healthy', () => prober.healthOf('id', RAN) === 'healthy', { everyMs: 5 })
   exitCode = 1
-  await eventually('unhealthy', () => prober.healthOf('id') === 'unhealthy', { everyMs: 5 })
+  await eventually('unhealthy', () => prober.healthOf('id', RAN) === 'unhealthy', { everyMs: 5 })
   assert.equal(changes, ['service/web/1 healthy', 'service/web/1 unhealthy'])
   const successor = new Prober({
     probe: async () => ({ exitCode: 0, output: '' }),
@@ -101,15 +119,15 @@ test('a prober checks what runs, tells changes, goes on where another ended', as
   using _other = successor
   successor.restore(prober.snapshot())
   successor.sync(running())
-  assert.is(successor.healthOf('id'), 'unhealthy')
+  assert.is(successor.healthOf('id', RAN), 'unhealthy')
   prober.sync({ ...running(), containers: [] })
-  assert.is(prober.healthOf('id'), null)
+  assert.is(prober.healthOf('id', RAN), null)
 })
 
 test('a probe that rejects, or never ends, is a failure', async () => {
   const prober = new Prober({
-    probe: ({ command }) => {
-      if (command[0] === 'true') return Promise.reject(new Error('no end after 10 ms'))
+    probe: ({ test }) => {
+      if (test.kind === 'exec') return Promise.reject(new Error('no end after 10 ms'))
       return new Promise(() => {})
     },
     now: () => new Date(),
@@ -117,7 +135,7 @@ test('a probe that rejects, or never ends, is a failure', async () => {
   })
   using _ = prober
   prober.sync(running())
-  await eventually('unhealthy', () => prober.healthOf('id') === 'unhealthy', { everyMs: 5 })
+  await eventually('unhealthy', () => prober.healthOf('id', RAN) === 'unhealthy', { everyMs: 5 })
   assert.is(prober.detailsOf('id')?.results[0]?.exitCode, -1)
   assert.match(prober.detailsOf('id')?.results[0]?.output ?? '', 'no end')
 })

@@ -111,6 +111,8 @@ export const SPEC: ContainerSpec = {
   expose: [],
   restart: { name: 'no', maxRetries: null },
   healthcheck: null,
+  postStart: [],
+  preStop: [],
   stopSignal: null,
   stopGraceMs: 10_000,
   init: false,

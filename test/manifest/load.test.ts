@@ -304,6 +304,7 @@ test('a service has sound defaults', async () => {
     startPeriodMs: 0,
     startIntervalMs: 5000,
     retries: 3,
+    onUnhealthy: 'none',
   })
 })
 

@@ -94,7 +94,17 @@ const serviceOf = (n: number) =>
         { test: ['CMD', 'a', '$$b'], retries: 5 },
         { disable: true },
         { test: ['NONE'] },
+        { tcp: 80, on_unhealthy: 'stop' },
+        { http: '8080/a?b=$$c', on_unhealthy: 'restart' },
+        {
+          http: { port: 1, https: true, method: 'HEAD', headers: { A: '$$' }, status: [404, 200] },
+        },
       ),
+      post_start: fc.constantFrom(
+        [{ command: 'a "$$b"' }],
+        [{ command: ['a'], user: 0, privileged: true, working_dir: '/', environment: ['A=$$b'] }],
+      ),
+      pre_stop: fc.constantFrom([], [{ command: ['b'] }, { command: ['c'] }]),
       stop_signal: fc.constantFrom('TERM', 'SIGINT', 9, 'SIGRTMIN+3'),
       stop_grace_period: fc.constantFrom('0s', '1m30s', '1.5s'),
       init: fc.boolean(),

@@ -49,6 +49,8 @@ export function spec(over: Partial<ContainerSpec> = {}): ContainerSpec {
     expose: [],
     restart: { name: 'no', maxRetries: null },
     healthcheck: null,
+    postStart: [],
+    preStop: [],
     stopSignal: null,
     stopGraceMs: 10_000,
     init: false,
@@ -125,6 +127,7 @@ export const HEALTH: ContainerSpec['healthcheck'] = {
   startPeriodMs: 0,
   startIntervalMs: 5000,
   retries: 3,
+  onUnhealthy: 'none',
 }
 
 export function desired(

@@ -88,7 +88,7 @@ test('live fields are changed in place', async () => {
   assert.is(
     brief(planned),
     lines(
-      'container.update:service/web/1 (healthcheck: none -> {"intervalMs":30000,"retries":3,"startIntervalMs":5000,"startPeriodMs":0,"test":{"command":["true"],"kind":"exec"},"timeoutMs":30000}, labels.tier: none -> "front", limits.cpu: none -> "25%", limits.memory: none -> "64M", restart: "no" -> "on-failure:3", stop_grace_period: "10s" -> "1m30s", stop_signal: none -> "SIGQUIT")',
+      'container.update:service/web/1 (healthcheck: none -> {"intervalMs":30000,"onUnhealthy":"none","retries":3,"startIntervalMs":5000,"startPeriodMs":0,"test":{"command":["true"],"kind":"exec"},"timeoutMs":30000}, labels.tier: none -> "front", limits.cpu: none -> "25%", limits.memory: none -> "64M", restart: "no" -> "on-failure:3", stop_grace_period: "10s" -> "1m30s", stop_signal: none -> "SIGQUIT")',
     ),
   )
   assert.equal(

@@ -36,6 +36,8 @@ export const PLAIN: ContainerSpec = {
   expose: [],
   restart: { name: 'no', maxRetries: null },
   healthcheck: null,
+  postStart: [],
+  preStop: [],
   stopSignal: null,
   stopGraceMs: 10_000,
   init: false,

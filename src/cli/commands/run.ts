@@ -52,7 +52,7 @@ function wantsTerminal({ flags, terminal }: Invocation): boolean {
   return tty
 }
 
-/** A service of its own for one container: no name, address, port or health of the service's is taken. */
+/** A service of its own for one container: no name, address, port, health or hook of the service's is taken. */
 function oneOff(
   { flags, globals }: Invocation,
   from: {
@@ -80,6 +80,8 @@ function oneOff(
     ports: flags.on('servicePorts') ? container.ports : [],
     restart: { name: 'no', maxRetries: null },
     healthcheck: null,
+    postStart: [],
+    preStop: [],
   }
   const containerName = checkedName(flags.text('name')) ?? `${project}-${name}`
   const dependsOn = flags.off('deps') ? [] : service.dependsOn

@@ -37,6 +37,7 @@ export async function printProgress(
       else if (item.type === 'message') painter.message(item.text)
       else if (item.type === 'plan') painter.plan(item.plan)
       else if (item.type === 'warning') painter.warning(item.text)
+      else if (item.type === 'warned') painter.warning(item.error.message)
       else if (item.type === 'question') {
         await painter.close(null)
         const { ask } = await import('./ask.ts')

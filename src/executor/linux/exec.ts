@@ -27,11 +27,14 @@ export async function execInvocation(
     })
   const [image, security] = await Promise.all([
     imageConfig(host, record),
-    securityFragment(record.spec, {
-      kernel: host.kernel,
-      runtime: host.oci.name,
-      host: host.security,
-    }),
+    securityFragment(
+      request.privileged === true ? { ...record.spec, privileged: true } : record.spec,
+      {
+        kernel: host.kernel,
+        runtime: host.oci.name,
+        host: host.security,
+      },
+    ),
   ])
   const user = await resolveUser(host.kernel, {
     rootfs: host.layout.rootfs(record.id),

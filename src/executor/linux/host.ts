@@ -27,6 +27,6 @@ export interface LinuxHost {
   readonly now: () => Date
   /** 64 hexadecimal digits, never the same twice. */
   readonly newId: () => string
-  /** What the health loop knows; `null` until it has looked. */
-  readonly healthOf: (containerId: string) => Health
+  /** What the health loop knows of one run of a container; `null` until it has looked. */
+  readonly healthOf: (containerId: string, startedAt: string) => Health
 }

@@ -9,6 +9,7 @@ import type { ServiceAddress } from '../../network/firewall.ts'
 import { observeFirewall, projectFirewall } from '../../network/firewall-observe.ts'
 import type { InspectScope } from '../executor.ts'
 import { type Differences, differences, limitDrift } from './drift.ts'
+import { dueHooks } from './greet.ts'
 import type { LinuxHost } from './host.ts'
 import {
   type ContainerRecord,
@@ -67,8 +68,13 @@ async function observeContainer(
     createdAt: record.createdAt,
     addresses: record.addresses,
     drift: runs ? [...limits, ...(drift.containers.get(record.name) ?? [])] : [],
+    ...(status.state === 'running' && hooksAreDue(record) ? { unfinished: true } : {}),
   }
 }
+
+/** A run that nobody had time to write down has had none of its hooks. */
+const hooksAreDue = (record: ContainerRecord): boolean =>
+  (record.run ?? dueHooks(record)).hooksDue === true
 
 async function observeProject(
   host: LinuxHost,

@@ -29,7 +29,7 @@ export interface LinuxOptions extends Roots {
   readonly kernel: Kernel
   /** Where pak's DNS listens on this host. */
   readonly dnsPort: number
-  readonly healthOf: (containerId: string) => Health
+  readonly healthOf: (containerId: string, startedAt: string) => Health
 }
 
 /** The private mounts and folders that containers need; safe to call again. Only for the agent's process. */

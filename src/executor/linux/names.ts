@@ -29,8 +29,8 @@ function unhealthy(host: LinuxHost, projects: readonly ProjectRecords[]): readon
   )
 }
 
-const isHealthy = (host: LinuxHost, { spec, id }: ContainerRecord): boolean =>
-  spec.healthcheck === null || host.healthOf(id) === 'healthy'
+const isHealthy = (host: LinuxHost, { spec, id, run }: ContainerRecord): boolean =>
+  spec.healthcheck === null || host.healthOf(id, run?.startedAt ?? '') === 'healthy'
 
 function networksOf(host: LinuxHost, project: ProjectRecords): readonly ZoneNetwork[] {
   const records = [...project.containers.values()]

@@ -1,72 +1,57 @@
-import { join } from 'node:path'
-import { PakError } from '../../errors.ts'
-import type { Kernel } from '../../kernel/kernel.ts'
-import { execExitCode } from '../../runtime/exec.ts'
-import { execInvocation } from './exec.ts'
+import type { HealthTest } from '../../model/desired.ts'
+import { type Answer, askHttp, askTcp, type Connect } from '../../network/ask.ts'
 import type { LinuxHost } from './host.ts'
+import { runInside } from './inside.ts'
+import { reachPort } from './reach.ts'
 
 export interface ProbeRequest {
   readonly project: string
   readonly container: string
-  readonly command: readonly string[]
+  readonly test: HealthTest
   readonly timeoutMs: number
   readonly signal: AbortSignal
 }
 
 /**
- * Run a command in a container to its end and say how it ended. When its time is up it is killed with
- * everything that it started. Rejects with `timeout` or `cancelled` then.
+ * Ask once how a container is. A command that runs out of time is killed with everything that it
+ * started, a connection is closed. Rejects then, and where the container cannot be asked at all.
  */
 export async function probe(
   host: LinuxHost,
   request: ProbeRequest,
 ): Promise<{ readonly exitCode: number; readonly output: string }> {
-  const invocation = await execInvocation(host, {
+  const { test } = request
+  if (test.kind === 'tcp' || test.kind === 'http') return ask(host, request, test)
+  const command = checkCommand(test)
+  return runInside(host, {
     ...request,
+    command,
     environment: {},
     user: null,
     workingDir: null,
-    tty: false,
   })
-  const { scratch } = invocation
-  const pidFile = join(scratch, 'pid')
-  const at = invocation.args.indexOf('exec') + 1
-  const args = [
-    ...invocation.args.slice(0, at),
-    '--pid-file',
-    pidFile,
-    ...invocation.args.slice(at),
-  ]
+}
+
+async function ask(
+  host: LinuxHost,
+  { project, container, timeoutMs, signal }: ProbeRequest,
+  test: Extract<HealthTest, { kind: 'http' | 'tcp' }>,
+): Promise<Answer> {
+  const inTime = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
+  const connect: Connect = (port, until) => reachPort(host, { project, container, port }, until)
   try {
-    const { exitCode, stdout, stderr } = await host.kernel.run(invocation.file, args, {
-      env: invocation.env,
-      timeoutMs: request.timeoutMs,
-      signal: request.signal,
-    })
-    const log = await host.kernel.readText(join(scratch, 'log'))
-    return { exitCode: execExitCode({ exitCode, signal: null, log }), output: stdout + stderr }
+    return test.kind === 'tcp'
+      ? await askTcp(connect, test.port, inTime)
+      : await askHttp(connect, test, inTime)
   } catch (error) {
-    // The runtime was killed, what it started in the container was not.
-    if (error instanceof PakError) await killTree(host.kernel, pidFile)
-    throw error
-  } finally {
-    await host.kernel.removeTree(scratch)
+    if (!inTime.aborted || signal.aborted) throw error
+    throw new Error(`${test.kind} :${test.port}: no answer after ${timeoutMs} ms`, { cause: error })
   }
 }
 
-async function killTree(kernel: Kernel, pidFile: string): Promise<void> {
-  const pid = Number((await kernel.readText(pidFile))?.trim())
-  if (!Number.isSafeInteger(pid) || pid < 2) return
-  for (const member of [...(await descendants(kernel, pid)), pid]) kernel.kill(member, 'SIGKILL')
-}
-
-/** proc_pid_task_tid_children(5); a child that ended meanwhile is simply not there. */
-async function descendants(kernel: Kernel, pid: number): Promise<readonly number[]> {
-  const threads = await kernel.list(`/proc/${pid}/task`)
-  const texts = await Promise.all(
-    threads.map((thread) => kernel.readText(`/proc/${pid}/task/${thread}/children`)),
-  )
-  const children = texts.flatMap((text) => (text ?? '').split(' ').filter(Boolean).map(Number))
-  const below = await Promise.all(children.map((child) => descendants(kernel, child)))
-  return [...below.flat(), ...children]
+export function checkCommand({
+  kind,
+  command,
+}: Extract<HealthTest, { kind: 'exec' | 'shell' }>): readonly string[] {
+  return kind === 'shell' ? ['/bin/sh', '-c', command.join(' ')] : command
 }

@@ -60,6 +60,8 @@ export interface Run {
   /** Field 22 of proc_pid_stat(5): together with the pid it names one process for good. */
   readonly startTicks: string
   readonly startedAt: string
+  /** Its `post_start` hooks are not done yet. */
+  readonly hooksDue?: boolean
 }
 
 export interface Exit {

@@ -6,6 +6,7 @@ import { disconnect } from '../../network/bridge.ts'
 import { readExitCode } from '../../runtime/monitor.ts'
 import { unmountRootfs } from '../../storage/rootfs.ts'
 import { forEach } from './batch.ts'
+import { dueHooks } from './greet.ts'
 import type { LinuxHost } from './host.ts'
 import { hostEnds } from './networks.ts'
 import type { ContainerRecord, Exit, Run } from './records.ts'
@@ -27,7 +28,10 @@ export async function statusOf(
   const run = await currentRun(host, record)
   if (run === null) return record.exit === null ? { state: 'created' } : stopped(record.exit)
   if (await isAlive(host.kernel, run)) {
-    const health = record.spec.healthcheck === null ? null : host.healthOf(record.id)
+    const health =
+      record.spec.healthcheck === null
+        ? null
+        : (host.healthOf(record.id, run.startedAt) ?? 'starting')
     const frozen = await host.cgroups.isFrozen(host.layout.cgroup(projectName, record.name))
     const state = frozen ? 'paused' : 'running'
     return { state, pid: run.pid, startedAt: run.startedAt, health }
@@ -96,7 +100,7 @@ async function unrecordedRun(host: LinuxHost, record: ContainerRecord): Promise<
   const state = await host.oci.state(record.id)
   if (state === null || state.status === 'created') return null
   const startTicks = process !== null && state.pid === pid ? process.startTicks : 'gone'
-  return { pid, startTicks, startedAt: record.createdAt }
+  return { pid, startTicks, startedAt: record.createdAt, ...dueHooks(record) }
 }
 
 /** Free everything in the kernel and under the run root that ended containers still hold. */

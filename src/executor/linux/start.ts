@@ -7,6 +7,7 @@ import type { RunContext, StepOutcome } from '../executor.ts'
 import { attachContainers } from './attach.ts'
 import { forEach } from './batch.ts'
 import { writeBundle } from './bundle.ts'
+import { dueHooks, greetContainers } from './greet.ts'
 import type { LinuxHost } from './host.ts'
 import type { ContainerRecord } from './records.ts'
 import { reserveAbove, reserves } from './reservations.ts'
@@ -19,6 +20,8 @@ interface Launch {
   readonly index: number
   pid: number
   log: MonitorLog | null
+  /** Its process has been let go: what fails from here on takes nothing back. */
+  running: boolean
 }
 
 /** At most so many are created at once; while the runtime creates these, those before them are wired and let go. */
@@ -35,12 +38,14 @@ export async function startContainers(
 ): Promise<readonly StepOutcome[]> {
   const outcomes: StepOutcome[] = steps.map(() => null)
   const launches = await pending(host, steps, { context, outcomes })
+  const late = launches.filter(({ running }) => running)
+  const fresh = launches.filter(({ running }) => !running)
   const through = async (group: readonly Launch[], stage: Stage) => {
     const ready = group.filter(({ index }) => outcomes[index] === null)
     const results = await stage(ready)
     for (const [position, { index }] of ready.entries()) outcomes[index] = results[position] ?? null
   }
-  await through(launches, (ready) =>
+  await through(fresh, (ready) =>
     mountRoots(
       host,
       ready.map(({ record }) => record),
@@ -49,7 +54,13 @@ export async function startContainers(
   )
   let written: Promise<unknown> = Promise.resolve()
   let created: Promise<unknown> = Promise.resolve()
-  const groups = groupsOf(launches, TOGETHER).map(async (group) => {
+  const greet: Stage = (ready) =>
+    greetContainers(
+      host,
+      ready.map(({ record }) => record),
+      context,
+    )
+  const groups = groupsOf(fresh, TOGETHER).map(async (group) => {
     const [writing, creating] = [written, created]
     written = writing.then(() =>
       through(group, (ready) =>
@@ -66,11 +77,13 @@ export async function startContainers(
     await through(group, (ready) => limit(host, ready, context))
     await through(group, (ready) => attachContainers(host, ready, context))
     await through(group, (ready) => letGo(host, ready, context))
+    await through(group, greet)
   })
+  groups.push(through(late, greet))
   // Nothing of this may go on behind the back of whoever gets the error.
   for (const group of await Promise.allSettled(groups))
     if (group.status === 'rejected') throw group.reason
-  const failed = launches.filter(({ index }) => outcomes[index] !== null)
+  const failed = launches.filter((launch) => outcomes[launch.index] !== null && !launch.running)
   await release(
     host,
     failed.map(({ record }) => record),
@@ -110,9 +123,11 @@ async function pending(
     if (status.state === 'running' || status.state === 'paused') {
       const run = await currentRun(host, record)
       if (record.run === null) await host.records.putContainer(context.project, { ...record, run })
+      // Whoever let it go had no time for its hooks.
+      if (run?.hooksDue) launches.push({ record, index, pid: run.pid, log: null, running: true })
       continue
     }
-    launches.push({ record, index, pid: 0, log: null })
+    launches.push({ record, index, pid: 0, log: null, running: false })
     if (await host.kernel.exists(host.layout.bundle(record.id))) leftovers.push(record)
   }
   await release(host, leftovers, context)
@@ -157,7 +172,7 @@ function limit(
   })
 }
 
-/** The last stage: from here on the container runs, and its record says so. */
+/** From here on the container runs, and its record says so. */
 async function letGo(
   host: LinuxHost,
   launches: readonly Launch[],
@@ -166,13 +181,15 @@ async function letGo(
   const processes = await Promise.all(launches.map(({ pid }) => identify(host.kernel, pid)))
   const startedAt = host.now().toISOString()
   const whole = await host.oci.startAll(launches.map(({ record }) => record.id))
-  return forEach(launches, context, async ({ record }, index) => {
+  return forEach(launches, context, async (launch, index) => {
+    const { record } = launch
     const process = processes[index] ?? null
     if (process === null)
       throw new PakError('runtime', `start container \`${record.name}\`: it ended before it began`)
     if (!whole && (await host.oci.state(record.id))?.status === 'created')
       await host.oci.start(record.id)
-    const run = { ...process, startedAt }
+    const run = { ...process, startedAt, ...dueHooks(record) }
+    launch.running = true
     await host.records.putContainer(context.project, { ...record, run, exit: null })
   })
 }

@@ -4,7 +4,8 @@ import { isAlive, signalProcess } from '../../kernel/process.ts'
 import type { StepOf } from '../../model/plan.ts'
 import { signalNumber } from '../../runtime/signals.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
-import { forEach } from './batch.ts'
+import { expected, forEach } from './batch.ts'
+import { runHooks } from './hooks.ts'
 import type { LinuxHost } from './host.ts'
 import type { ContainerRecord, Exit, Run } from './records.ts'
 import { currentRun, exitOf, release } from './runs.ts'
@@ -26,16 +27,19 @@ export async function stopContainers(
   const outcomes = await forEach(
     steps,
     { ...context, concurrency: steps.length },
-    async ({ args }) => {
+    async ({ id, args }) => {
       const record = containers.get(args.container)
       if (record === undefined) return
       const run = await currentRun(host, record)
-      if (run !== null) await end(host, { record, run, project: context.project, ...args }, context)
+      if (run !== null)
+        await end(host, { record, run, stepId: id, project: context.project, ...args }, context)
       const exit =
         run === null
           ? record.exit && { ...record.exit, byUser: args.byUser || record.exit.byUser }
           : await exitOf(host, context.project, { record, run, byUser: args.byUser })
-      ended.push({ record, exit: exit && { ...exit, restartAt: null } })
+      // Who is killed before it is started again finds that this is due.
+      const restartAt = args.thenStart === true && exit !== null ? exit.finishedAt : null
+      ended.push({ record, exit: exit && { ...exit, restartAt } })
     },
   )
   // Before its traces go: who looks meanwhile must find one or the other.
@@ -66,22 +70,26 @@ export async function killContainers(
 }
 
 interface Ending {
+  readonly stepId: string
   readonly project: string
   readonly record: ContainerRecord
   readonly run: Run
   readonly signal: string | null
+  /** `null`: its own. */
   readonly graceMs: number | null
 }
 
 async function end(host: LinuxHost, ending: Ending, context: RunContext): Promise<void> {
   const { record, run } = ending
   const graceMs = ending.graceMs ?? record.spec.stopGraceMs
+  const deadline = performance.now() + graceMs
   const signal = ending.signal ?? record.spec.stopSignal ?? 'SIGTERM'
   const cgroup = host.layout.cgroup(ending.project, record.name)
+  if (graceMs > 0) await farewell(host, { ...ending, graceMs, cgroup }, context)
   if (graceMs > 0 && (await signalProcess(host.kernel, run, signalNumber(signal)))) {
     // What is paused finds the signal when it goes on.
     await host.cgroups.thaw(cgroup)
-    await gone(host, run, { limitMs: graceMs, signal: context.signal })
+    await gone(host, run, { limitMs: deadline - performance.now(), signal: context.signal })
   }
   // With the first process of a pid namespace the kernel kills all others in it (pid_namespaces(7)).
   await signalProcess(host.kernel, run, 'SIGKILL')
@@ -95,6 +103,30 @@ async function end(host: LinuxHost, ending: Ending, context: RunContext): Promis
       'timeout',
       `stop container \`${record.name}\`: process ${run.pid} does not end`,
     )
+}
+
+interface Farewell extends Ending {
+  readonly graceMs: number
+  readonly cgroup: string
+}
+
+/** What it wants to do before it is told to stop; the stop goes on whatever comes of that. */
+async function farewell(
+  host: LinuxHost,
+  { stepId, project, record, run, graceMs, cgroup }: Farewell,
+  { signal, warn }: RunContext,
+): Promise<void> {
+  const hooks = record.spec.preStop ?? []
+  if (hooks.length === 0 || !(await isAlive(host.kernel, run))) return
+  await host.cgroups.thaw(cgroup)
+  const hooksRun = { project, container: record.name, when: 'pre_stop', hooks } as const
+  try {
+    await runHooks(host, { ...hooksRun, limitMs: graceMs, signal })
+  } catch (error) {
+    const failure = expected(error)
+    if (failure === null) throw error
+    if (failure.code !== 'cancelled') warn?.(stepId, failure)
+  }
 }
 
 /** True as soon as the process is gone, false when it is still there at the limit or on abort. */

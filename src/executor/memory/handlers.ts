@@ -40,7 +40,7 @@ export const HANDLERS: { readonly [O in Op]: (step: StepOf<O>, at: Place) => voi
   },
   'container.create': (step, at) => createContainer(step, at),
   'container.start': ({ args }, at) => startContainer(args.container, recorded(at), at.host),
-  'container.stop': ({ args }, at) => stopContainer(args.container, args.byUser, at),
+  'container.stop': ({ args }, at) => stopContainer(args, at),
   'container.remove': ({ args }, at) => {
     const project = projectOn(at.host, at.name)
     if (isRunning(project.containers.get(args.container))) {
@@ -55,7 +55,7 @@ export const HANDLERS: { readonly [O in Op]: (step: StepOf<O>, at: Place) => voi
   'container.repair': ({ args }, at) => {
     change(recorded(at), args.container, (known) => ({ ...known, drift: [] }))
   },
-  'container.kill': ({ args }, at) => stopContainer(args.container, true, at),
+  'container.kill': ({ args }, at) => stopContainer({ ...args, byUser: true }, at),
   'container.pause': ({ args }, at) => pauseContainer(args.container, 'paused', recorded(at)),
   'container.unpause': ({ args }, at) => pauseContainer(args.container, 'running', recorded(at)),
   'firewall.apply': ({ args }, at) => applyFirewall(args, at),
@@ -141,6 +141,12 @@ function removeNetwork(name: string, { host, name: projectName }: Place): void {
   project.leases.delete(name)
 }
 
+interface Stop {
+  readonly container: string
+  readonly byUser: boolean
+  readonly thenStart?: boolean
+}
+
 function createContainer({ args }: StepOf<'container.create'>, at: Place): void {
   const project = recorded(at)
   const { container, service, replica, spec, dependsOn, imageDigest } = args
@@ -166,15 +172,19 @@ function createContainer({ args }: StepOf<'container.create'>, at: Place): void 
   })
 }
 
-function stopContainer(name: string, byUser: boolean, { host, name: projectName }: Place): void {
+function stopContainer(
+  { container: name, byUser, thenStart = false }: Stop,
+  { host, name: projectName }: Place,
+): void {
   const project = projectOn(host, projectName)
   const known = project.containers.get(name)
   if (known === undefined || known.status.state === 'created') return
   const finishedAt = host.behaviour.now()
   const { startedAt } = known.status
+  const restartAt = thenStart ? finishedAt : null
   const ended =
     known.status.state === 'stopped'
-      ? { ...known.status, byUser, restartAt: null }
+      ? { ...known.status, byUser, restartAt }
       : {
           state: 'stopped' as const,
           exitCode: 143,
@@ -182,7 +192,7 @@ function stopContainer(name: string, byUser: boolean, { host, name: projectName 
           startedAt,
           finishedAt,
           byUser,
-          restartAt: null,
+          restartAt,
         }
   project.containers.set(name, { ...known, status: ended, drift: [] })
 }

@@ -19,7 +19,6 @@ export function startContainer(name: string, project: MemoryProject, host: Memor
   const { now, exits, health } = host.behaviour
   const startedAt = now()
   const exitCode = exits(known)
-  const again = known.status.state === 'stopped' && known.status.restartAt !== null
   const status: ContainerStatus =
     exitCode === null
       ? {
@@ -29,8 +28,7 @@ export function startContainer(name: string, project: MemoryProject, host: Memor
           health: known.spec.healthcheck === null ? null : health(known),
         }
       : ended(startedAt, { exitCode, finishedAt: now() })
-  const restartCount = known.restartCount + (again ? 1 : 0)
-  change(project, name, (container) => ({ ...container, status, restartCount }))
+  change(project, name, (container) => ({ ...container, status }))
 }
 
 /** Or let it go on; what is so already is success. */

@@ -63,7 +63,9 @@ export function memoryExecutor(options: MemoryOptions = {}): MemoryExecutor {
       const finishedAt = host.behaviour.now()
       change(projectOn(host, project), container, (known) => {
         const startedAt = known.status.state === 'created' ? finishedAt : known.status.startedAt
-        return { ...known, status: ended(startedAt, { ...how, finishedAt }) }
+        const again = how.restartAt === undefined || how.restartAt === null ? 0 : 1
+        const restartCount = known.restartCount + again
+        return { ...known, restartCount, status: ended(startedAt, { ...how, finishedAt }) }
       })
       tell(project, 'container exited')
     },

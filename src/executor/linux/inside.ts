@@ -1,0 +1,64 @@
+import { join } from 'node:path'
+import { PakError } from '../../errors.ts'
+import type { Kernel } from '../../kernel/kernel.ts'
+import { execExitCode } from '../../runtime/exec.ts'
+import type { ExecRequest } from '../executor.ts'
+import { execInvocation } from './exec.ts'
+import type { LinuxHost } from './host.ts'
+
+export interface InsideRequest extends Omit<ExecRequest, 'tty'> {
+  readonly timeoutMs: number
+  readonly signal: AbortSignal
+}
+
+/**
+ * Run a command in a container to its end and say how it ended. When its time is up it is killed with
+ * everything that it started. Rejects with `timeout` or `cancelled` then.
+ */
+export async function runInside(
+  host: LinuxHost,
+  request: InsideRequest,
+): Promise<{ readonly exitCode: number; readonly output: string }> {
+  const invocation = await execInvocation(host, { ...request, tty: false })
+  const { scratch } = invocation
+  const pidFile = join(scratch, 'pid')
+  const at = invocation.args.indexOf('exec') + 1
+  const args = [
+    ...invocation.args.slice(0, at),
+    '--pid-file',
+    pidFile,
+    ...invocation.args.slice(at),
+  ]
+  try {
+    const { exitCode, stdout, stderr } = await host.kernel.run(invocation.file, args, {
+      env: invocation.env,
+      timeoutMs: request.timeoutMs,
+      signal: request.signal,
+    })
+    const log = await host.kernel.readText(join(scratch, 'log'))
+    return { exitCode: execExitCode({ exitCode, signal: null, log }), output: stdout + stderr }
+  } catch (error) {
+    // The runtime was killed, what it started in the container was not.
+    if (error instanceof PakError) await killTree(host.kernel, pidFile)
+    throw error
+  } finally {
+    await host.kernel.removeTree(scratch)
+  }
+}
+
+async function killTree(kernel: Kernel, pidFile: string): Promise<void> {
+  const pid = Number((await kernel.readText(pidFile))?.trim())
+  if (!Number.isSafeInteger(pid) || pid < 2) return
+  for (const member of [...(await descendants(kernel, pid)), pid]) kernel.kill(member, 'SIGKILL')
+}
+
+/** proc_pid_task_tid_children(5); a child that ended meanwhile is simply not there. */
+async function descendants(kernel: Kernel, pid: number): Promise<readonly number[]> {
+  const threads = await kernel.list(`/proc/${pid}/task`)
+  const texts = await Promise.all(
+    threads.map((thread) => kernel.readText(`/proc/${pid}/task/${thread}/children`)),
+  )
+  const children = texts.flatMap((text) => (text ?? '').split(' ').filter(Boolean).map(Number))
+  const below = await Promise.all(children.map((child) => descendants(kernel, child)))
+  return [...below.flat(), ...children]
+}

@@ -11,6 +11,8 @@ import { listNow, readHead, readNow } from './small-files.ts'
 
 const OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024
 const DEFAULT_TIMEOUT_MS = 30_000
+/** How long the output of a program that has ended is waited for: what it left behind may hold it open for good. */
+const OUTPUT_LIMIT_MS = 1_000
 /** What host tools get to see: nothing of the user's environment. */
 const TOOL_ENVIRONMENT = {
   PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
@@ -67,6 +69,14 @@ async function run(
   // A tool that exits before it has read everything is reported by its exit status, not by EPIPE.
   child.stdin?.on('error', () => {})
   child.stdin?.end(options.input)
+  let drained: NodeJS.Timeout | undefined
+  child.once('exit', () => {
+    const drop = () => {
+      for (const stream of [child.stdout, child.stderr]) stream?.destroy()
+    }
+    if (stop.ended()) drop()
+    else drained = setTimeout(drop, OUTPUT_LIMIT_MS)
+  })
   try {
     const exitCode = await new Promise<number>((resolve, reject) => {
       child.once('error', reject)
@@ -87,6 +97,7 @@ async function run(
     throw isMissing(error) ? toolMissing(file) : error
   } finally {
     stop[Symbol.dispose]()
+    clearTimeout(drained)
     for (const stream of child.stdio) stream?.destroy()
   }
 }
@@ -96,7 +107,7 @@ function boundedLife(
   file: string,
   killChild: (signal: NodeJS.Signals) => boolean,
   { signal, timeoutMs = DEFAULT_TIMEOUT_MS }: RunOptions,
-): Disposable & { check(): void } {
+): Disposable & { ended(): boolean; check(): void } {
   let ended: PakError | null = null
   const end = (error: PakError) => {
     ended ??= error
@@ -109,6 +120,7 @@ function boundedLife(
   )
   signal?.addEventListener('abort', cancel, { once: true })
   return {
+    ended: () => ended !== null,
     check() {
       if (ended !== null) throw ended
     },

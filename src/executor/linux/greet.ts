@@ -10,18 +10,25 @@ import { type ContainerRecord, containerRecord, type Run } from './records.ts'
 const HOOKS_LIMIT_MS = 300_000
 const KILL_LIMIT_MS = 10_000
 
+/** A container that runs, and whether its start can still be taken back. */
+interface Greeted {
+  readonly record: ContainerRecord
+  running: boolean
+}
+
 /**
  * The end of a start: the `post_start` hooks of what runs now, as far as they are due. Where one fails
- * the container is killed, so that it has started whole or not at all, and is left to its restart policy.
+ * the container is killed and its start is taken back: it has started whole or not at all.
  */
 export function greetContainers(
   host: LinuxHost,
-  records: readonly ContainerRecord[],
+  launches: readonly Greeted[],
   context: RunContext,
 ): Promise<readonly StepOutcome[]> {
-  const together = { ...context, concurrency: Math.max(1, records.length) }
-  return forEach(records, together, async ({ name }) => {
+  const together = { ...context, concurrency: Math.max(1, launches.length) }
+  return forEach(launches, together, async (launch) => {
     const { project, signal } = context
+    const { name } = launch.record
     const { run, spec } = containerRecord(await host.records.of(project), 'start', name)
     if (run?.hooksDue !== true) return
     const hooks = spec.postStart ?? []
@@ -31,7 +38,7 @@ export function greetContainers(
     } catch (error) {
       // Interrupted, it is as it was: the next look finds that they are due.
       if (!(error instanceof PakError) || error.code === 'cancelled') throw error
-      await kill(host, { project, name, run })
+      launch.running = !(await takeBack(host, project, { name, run }))
       throw error
     }
     const { hooksDue: _, ...rest } = run
@@ -40,14 +47,18 @@ export function greetContainers(
   })
 }
 
-/** How it ended is found, and decided on, like any other end. */
-async function kill(
+/** False where it has ended by itself: how, and what follows, is found as for any other end. */
+async function takeBack(
   host: LinuxHost,
-  { project, name, run }: { readonly project: string; readonly name: string; readonly run: Run },
-): Promise<void> {
-  await signalProcess(host.kernel, run, 'SIGKILL')
+  project: string,
+  { name, run }: { readonly name: string; readonly run: Run },
+): Promise<boolean> {
+  if (!(await signalProcess(host.kernel, run, 'SIGKILL'))) return false
   const cgroup = host.layout.cgroup(project, name)
   await host.cgroups.killAll(cgroup, AbortSignal.timeout(KILL_LIMIT_MS))
+  const record = containerRecord(await host.records.of(project), 'start', name)
+  await host.records.putContainer(project, { ...record, run: null, exit: null })
+  return true
 }
 
 /** What a run that begins now has to say of its hooks. */

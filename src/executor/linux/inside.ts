@@ -29,23 +29,44 @@ export async function runInside(
     pidFile,
     ...invocation.args.slice(at),
   ]
+  let cut: PakError | null = null
+  // First what runs in the container: then the runtime sees its end, and leaves no orphan for others to bury.
+  const end = (code: 'timeout' | 'cancelled', reason: string) => {
+    cut ??= new PakError(code, `run in \`${request.container}\`: ${reason}`)
+    killTree(host.kernel, pidFile).catch(warn)
+  }
+  const timer = setTimeout(
+    () => end('timeout', `no end after ${request.timeoutMs} ms`),
+    request.timeoutMs,
+  )
+  const cancel = () => end('cancelled', 'interrupted')
+  request.signal.addEventListener('abort', cancel, { once: true })
+  if (request.signal.aborted) cancel()
   try {
     const { exitCode, stdout, stderr } = await host.kernel.run(invocation.file, args, {
       env: invocation.env,
-      timeoutMs: request.timeoutMs,
-      signal: request.signal,
+      timeoutMs: request.timeoutMs + KILL_MARGIN_MS,
     })
+    if (cut !== null) throw cut
     const log = await host.kernel.readText(join(scratch, 'log'))
     return { exitCode: execExitCode({ exitCode, signal: null, log }), output: stdout + stderr }
   } catch (error) {
     // The runtime was killed, what it started in the container was not.
-    if (error instanceof PakError) await killTree(host.kernel, pidFile)
-    throw error
+    if (cut !== null) await killTree(host.kernel, pidFile)
+    throw cut ?? error
   } finally {
+    clearTimeout(timer)
+    request.signal.removeEventListener('abort', cancel)
     await host.kernel.removeTree(scratch)
   }
 }
 
+/** A runtime that does not see the end of what it started is killed itself after that. */
+const KILL_MARGIN_MS = 2_000
+
+const warn = (error: unknown): void => process.emitWarning(`run in container: ${String(error)}`)
+
+/** A process that stands still starts no other while it is looked for. */
 async function killTree(kernel: Kernel, pidFile: string): Promise<void> {
   const pid = Number((await kernel.readText(pidFile))?.trim())
   if (!Number.isSafeInteger(pid) || pid < 2) return
@@ -54,6 +75,7 @@ async function killTree(kernel: Kernel, pidFile: string): Promise<void> {
 
 /** proc_pid_task_tid_children(5); a child that ended meanwhile is simply not there. */
 async function descendants(kernel: Kernel, pid: number): Promise<readonly number[]> {
+  kernel.kill(pid, 'SIGSTOP')
   const threads = await kernel.list(`/proc/${pid}/task`)
   const texts = await Promise.all(
     threads.map((thread) => kernel.readText(`/proc/${pid}/task/${thread}/children`)),

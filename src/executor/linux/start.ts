@@ -20,7 +20,7 @@ interface Launch {
   readonly index: number
   pid: number
   log: MonitorLog | null
-  /** Its process has been let go: what fails from here on takes nothing back. */
+  /** Its process has been let go: what fails from here on takes back nothing by itself. */
   running: boolean
 }
 
@@ -54,12 +54,7 @@ export async function startContainers(
   )
   let written: Promise<unknown> = Promise.resolve()
   let created: Promise<unknown> = Promise.resolve()
-  const greet: Stage = (ready) =>
-    greetContainers(
-      host,
-      ready.map(({ record }) => record),
-      context,
-    )
+  const greet: Stage = (ready) => greetContainers(host, ready, context)
   const groups = groupsOf(fresh, TOGETHER).map(async (group) => {
     const [writing, creating] = [written, created]
     written = writing.then(() =>

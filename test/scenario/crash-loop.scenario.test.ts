@@ -1,0 +1,55 @@
+// not in the emulated machine: nothing of it depends on the version of cgroups, and it starts Node dozens of times
+import { readFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { eventually } from '../support/eventually.ts'
+import { agentPids, busyboxSandbox, fleetLacks, manifest, ps } from '../support/fleet.ts'
+import { testUnless } from '../support/skip.ts'
+
+/** Milliseconds of CPU that a process and the children that it has waited for have used. */
+async function cpuMs(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  const ticks = [11, 12].reduce((sum, index) => sum + Number(fields[index]), 0)
+  return ticks * 10
+}
+
+testUnless(
+  test,
+  fleetLacks(),
+  'a crash loop costs the agent less than 1 % of a CPU; on-failure:3 stops after three',
+  async () => {
+    await using sandbox = await busyboxSandbox()
+    const services = {
+      loop: { command: ['false'], restart: 'always' },
+      thrice: { command: ['sh', '-c', 'echo try; exit 3'], restart: 'on-failure:3' },
+    }
+    await sandbox.write('pak.yaml', manifest(services))
+    await sandbox.ok(['up', '-d'])
+    // 100 ms doubled six times: from now on it waits for 6.4 s, 12.8 s and so on.
+    const settled = await eventually(
+      'it waits for longer and longer',
+      async () => {
+        const rows = await ps(sandbox)
+        return (rows['loop']?.restartCount ?? 0) >= 7 ? rows : null
+      },
+      { withinMs: 60_000, everyMs: 500 },
+    )
+    assert.is(settled['thrice']?.state, 'stopped')
+    assert.is(settled['thrice']?.restartCount, 3)
+    assert.is(settled['thrice']?.exitCode, 3)
+    const tries = (await sandbox.ok(['logs', '--no-log-prefix', 'thrice'])).match(/try/g)
+    assert.is(tries?.length, 4)
+    const { agent } = await agentPids(sandbox)
+    const [before, from] = [await cpuMs(agent), performance.now()]
+    // Nothing to wait for: what is measured is a time in which little happens, a restart of the loop among it.
+    await sleep(20_000)
+    const used = (await cpuMs(agent)) - before
+    const share = (100 * used) / (performance.now() - from)
+    assert.ok(share < 1, `${share.toFixed(2)} %`)
+    assert.is((await ps(sandbox))['loop']?.state, 'restarting')
+  },
+)
+
+test.run()

@@ -83,6 +83,8 @@ export interface ObservedFirewall {
   /** Several of one host port: its connections are spread over them. */
   readonly published: readonly ObservedPublication[]
   readonly services: readonly ObservedServiceAddress[]
+  /** Chains of other programs that drop what comes from or goes to containers. Sorted. */
+  readonly closed: readonly string[]
 }
 
 /** A published port that the firewall forwards. `container` is `null` where the target address is nobody's. */

@@ -35,6 +35,12 @@ export const MAPS = {
   services: 'type ifname . ipv4_addr : verdict',
 } as const
 
+/**
+ * Where an administrator filters what comes to published ports: pak makes the chain, and never changes
+ * what is in it. It sees the packets of clients, with their own address, on their way to a container.
+ */
+export const ADMIN = 'admin'
+
 export type SetName = keyof typeof SETS | keyof typeof MAPS
 
 export interface Chain {
@@ -82,6 +88,7 @@ export function baseChains(dnsPort: number): readonly Chain[] {
         { match: 'ip daddr @vips reject', comment: 'no service for this neighbour' },
       ],
     ),
+    chain(ADMIN, null, []),
     chain('forward', ['filter', 'forward', 0], FORWARD),
   ]
 }
@@ -163,6 +170,10 @@ const FORWARD: readonly Rule[] = [
   { match: 'iifname @internal drop', comment: 'no way out of an internal network' },
   { match: 'oifname @internal drop', comment: 'no way into an internal network' },
   { match: 'iifname @bridges meta nfproto ipv6 drop', comment: 'no ipv6' },
+  {
+    match: `ct status dnat ct direction original jump ${ADMIN}`,
+    comment: 'published, as far as the administrator lets it',
+  },
   { match: 'ct status dnat accept', comment: 'published' },
   { match: 'oifname @bridges ct state established,related accept', comment: 'answers' },
   { match: 'oifname @bridges drop', comment: 'everything else stays out' },

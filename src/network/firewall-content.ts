@@ -11,6 +11,7 @@ import {
   serviceElements,
 } from './firewall-elements.ts'
 import type { Lift } from './firewall-lift.ts'
+import type { OtherChain } from './firewall-others.ts'
 import { type Spread, spreadOf } from './firewall-spread.ts'
 
 export interface FirewallRequest {
@@ -25,6 +26,8 @@ export interface FirewallRequest {
   readonly services: readonly ServiceAddress[]
   /** Whether services have, or had, addresses: only then the table of family `bridge` is looked at. */
   readonly lifts: boolean
+  /** Chains of other programs that may drop what pak lets through. */
+  readonly others: readonly OtherChain[]
 }
 
 export interface FirewallContent {

@@ -1,22 +1,9 @@
 import type { Kernel } from '../kernel/kernel.ts'
 import { nftList } from '../kernel/nft.ts'
-import { macAddress } from './bridge.ts'
-import { baseChains, MAPS, portOfDnsComment, SETS, type SetName } from './firewall-base.ts'
-import {
-  type FirewallElement,
-  type FirewallNetwork,
-  hostPortOf,
-  networkElements,
-  networkOf,
-  ownerOf,
-  type Publication,
-  publicationOf,
-  type ServiceAddress,
-  sameElement,
-  serviceElements,
-} from './firewall-elements.ts'
+import { ADMIN, baseChains, MAPS, portOfDnsComment, SETS, type SetName } from './firewall-base.ts'
+import type { FirewallElement } from './firewall-elements.ts'
 import { type Lift, liftsOf } from './firewall-lift.ts'
-import { isSpreadChain, parseSpread, type Spread, targetsOf } from './firewall-spread.ts'
+import { isSpreadChain, parseSpread, type Spread } from './firewall-spread.ts'
 
 /** What pak's table holds now. */
 export interface FirewallFacts {
@@ -28,6 +15,11 @@ export interface FirewallFacts {
   readonly spreads: readonly Spread[]
   /** `null`: not looked at, not there or not as pak made it. */
   readonly lifts: readonly Lift[] | null
+  /** Chains, sets and maps of the table that pak makes; what somebody else made in it is not here. */
+  readonly chains: readonly string[]
+  readonly sets: readonly SetName[]
+  /** Rules of an administrator. */
+  readonly filters: number
 }
 
 /** Read the table in one go, and with `lifts` the one of family `bridge` too. Throws `network`. */
@@ -53,8 +45,7 @@ const objectsOf = async (
 
 /** What `nft -j list table` shows (libnftables-json(5)), `null` where there is no such table. */
 export function firewallFacts(objects: readonly NftObject[] | null): FirewallFacts {
-  if (objects === null)
-    return { present: false, dnsPort: null, elements: [], spreads: [], lifts: null }
+  if (objects === null) return NO_TABLE
   const comments = objects.flatMap(({ rule }) => rule?.comment ?? [])
   const dnsPort = comments.map(portOfDnsComment).find((port) => port !== null) ?? null
   return {
@@ -63,102 +54,33 @@ export function firewallFacts(objects: readonly NftObject[] | null): FirewallFac
     elements: objects.flatMap(({ set, map }) => elementsOf(set ?? map)),
     spreads: objects.flatMap(({ chain }) => spreadsOf(objects, chain?.name ?? '')),
     lifts: null,
+    chains: objects.flatMap(({ chain }) => (isOurs(chain?.name ?? '') ? (chain?.name ?? []) : [])),
+    sets: objects.flatMap(({ set, map }) => {
+      const { name = '' } = set ?? map ?? {}
+      return isSetName(name) ? [name] : []
+    }),
+    filters: objects.filter(({ rule }) => rule?.chain === ADMIN).length,
   }
+}
+
+const OWN_CHAINS: ReadonlySet<string> = new Set(baseChains(1).map(({ name }) => name))
+const isOurs = (chain: string): boolean => OWN_CHAINS.has(chain) || isSpreadChain(chain)
+
+export const NO_TABLE: FirewallFacts = {
+  present: false,
+  dnsPort: null,
+  elements: [],
+  spreads: [],
+  lifts: null,
+  chains: [],
+  sets: [],
+  filters: 0,
 }
 
 function spreadsOf(objects: readonly NftObject[], chain: string): readonly Spread[] {
   if (!isSpreadChain(chain)) return []
   const rules = objects.flatMap(({ rule }) => (rule?.chain === chain ? [rule] : []))
   return [parseSpread(chain, rules)]
-}
-
-export interface ProjectFirewall {
-  /** Networks of which every element is there as its record says. Sorted. */
-  readonly networks: readonly string[]
-  readonly published: readonly Omit<Publication, 'container'>[]
-  /** With no targets where something of it is missing or altered. */
-  readonly services: readonly ServiceAddress[]
-}
-
-/**
- * One project's part. A network with a missing or altered element is left out, and so is everything
- * when the rules are not whole or redirect names elsewhere: what cannot work is not there. Elements
- * of a network without a record are told by name, so that they are found and removed.
- */
-export function projectFirewall(
-  facts: FirewallFacts,
-  expected: {
-    readonly project: string
-    readonly dnsPort: number
-    readonly networks: readonly FirewallNetwork[]
-  },
-): ProjectFirewall {
-  if (facts.dnsPort !== expected.dnsPort) return { networks: [], published: [], services: [] }
-  const own = facts.elements.filter((element) => ownerOf(element) === expected.project)
-  const held = (wanted: FirewallElement) => own.some((element) => sameElement(element, wanted))
-  const recorded = new Set(expected.networks.map(({ name }) => name))
-  const whole = expected.networks
-    .filter((network) => {
-      const wanted = networkElements(expected.project, network)
-      const extra = own.filter((element) => networkOf(element) === network.name)
-      return wanted.every(held) && extra.length === wanted.length
-    })
-    .map(({ name }) => name)
-  const strays = own.flatMap((element) => networkOf(element) ?? []).filter((n) => !recorded.has(n))
-  return {
-    networks: [...new Set([...whole, ...strays])].sort(),
-    published: own.flatMap((element) => publicationOf(element) ?? shared(facts, element)),
-    services: own.flatMap((element) => serviceOf(facts, own, { element, expected })),
-  }
-}
-
-const spreadAt = ({ spreads }: FirewallFacts, { value, comment }: FirewallElement) =>
-  spreads.find(({ chain, owner }) => value === `goto ${chain}` && owner === comment) ?? null
-
-/** The containers that share a host port. */
-function shared(
-  facts: FirewallFacts,
-  element: FirewallElement,
-): readonly Omit<Publication, 'container'>[] {
-  const [port, spread] = [hostPortOf(element), spreadAt(facts, element)]
-  if (port === null || spread === null || spread.protocol !== port.protocol) return []
-  return targetsOf(spread).map((text) => {
-    const [address = '', target = ''] = text.split(' . ')
-    return { ...port, address, target: Number(target), affinity: spread.affinity }
-  })
-}
-
-function serviceOf(
-  facts: FirewallFacts,
-  own: readonly FirewallElement[],
-  at: {
-    readonly element: FirewallElement
-    readonly expected: {
-      readonly project: string
-      readonly networks: readonly FirewallNetwork[]
-    }
-  },
-): readonly ServiceAddress[] {
-  const { element, expected } = at
-  if (element.set !== 'services') return []
-  const [bridge = '', address = ''] = element.key.split(' . ')
-  const spread = spreadAt(facts, element)
-  const targets = spread === null || spread.protocol !== null ? [] : targetsOf(spread)
-  const found: ServiceAddress = { bridge, address, targets, affinity: spread?.affinity ?? 'none' }
-  const kept = own.some(({ set, key }) => set === 'kept' && key === address)
-  const chain = spread?.chain ?? ''
-  const network = expected.networks.find((one) => one.bridge === bridge)
-  const lifted =
-    network !== undefined &&
-    (facts.lifts ?? []).some(
-      ({ subnet, mac }) => subnet === network.subnet && mac === macAddress(network.gateway),
-    )
-  const whole =
-    kept === lifted &&
-    serviceElements(expected.project, found, { chain, kept }).every((wanted) =>
-      own.some((one) => sameElement(one, wanted)),
-    )
-  return [whole ? found : { ...found, targets: [] }]
 }
 
 /** What is used of libnftables-json(5); every key may be missing. */
@@ -199,7 +121,10 @@ function isWhole(objects: readonly NftObject[], dnsPort: number): boolean {
     const comments = objects.flatMap(({ rule }) =>
       rule?.chain === name ? [rule.comment ?? ''] : [],
     )
-    return hooked && comments.join('\n') === rules.map(({ comment }) => comment).join('\n')
+    return (
+      hooked &&
+      (name === ADMIN || comments.join('\n') === rules.map(({ comment }) => comment).join('\n'))
+    )
   })
 }
 

@@ -2,7 +2,7 @@ import { PakError } from '../errors.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { nftApply } from '../kernel/nft.ts'
 import { type HostPort, portText } from '../model/port.ts'
-import { baseChains, type Chain, MAPS, SETS } from './firewall-base.ts'
+import { ADMIN, baseChains, type Chain, MAPS, SETS } from './firewall-base.ts'
 import { contentOf, type FirewallRequest } from './firewall-content.ts'
 import {
   ANY_ADDRESS,
@@ -14,6 +14,7 @@ import {
 } from './firewall-elements.ts'
 import { type Lift, liftScript, sameLift } from './firewall-lift.ts'
 import { type FirewallFacts, observeFirewall } from './firewall-observe.ts'
+import { closingScript, type OtherChain, openingScript } from './firewall-others.ts'
 import { type Spread, sameSpread, spreadRule } from './firewall-spread.ts'
 
 export type { FirewallRequest } from './firewall-content.ts'
@@ -38,7 +39,7 @@ export async function applyFirewall(kernel: Kernel, request: FirewallRequest): P
 /** Take a project out of the table; the table goes with its last project. */
 export async function removeFirewall(
   kernel: Kernel,
-  request: { readonly table: string; readonly project: string; readonly lifts: boolean },
+  request: Pick<FirewallRequest, 'table' | 'project' | 'lifts' | 'others'>,
 ): Promise<void> {
   await transact(kernel, request, (previous) => firewallRemoval({ ...request, previous }))
 }
@@ -77,17 +78,17 @@ export function firewallTransaction(
   const own = previous.elements.filter((element) => mine(ownerOf(element)))
   const others = previous.elements.filter((element) => !own.includes(element))
   refuseTaken(wanted.elements, others)
-  const lifts = liftChange(request, wanted.lifts)
+  const around = [...liftChange(request, wanted.lifts), ...openingScript(request.others, request)]
   const spreads = previous.spreads.filter(({ owner }) => !mine(owner))
   if (previous.dnsPort !== request.dnsPort)
     return [
       // Deleting needs it to be there; adding what is there is no error.
       `add table inet ${tableWord(table)}`,
-      `delete table inet ${table}`,
+      ...clearScript(previous, table),
       ...baseScript(table, request.dnsPort),
       ...[...spreads, ...wanted.spreads].flatMap((spread) => newSpread(table, spread)),
       ...elementScript('add', table, [...others, ...wanted.elements]),
-      ...lifts,
+      ...around,
       '',
     ].join('\n')
   const gone = own.filter(
@@ -104,9 +105,9 @@ export function firewallTransaction(
     ...known
       .filter(({ chain }) => !wanted.spreads.some((spread) => spread.chain === chain))
       .flatMap((spread) => noSpread(table, spread)),
-    ...lifts,
+    ...around,
   ]
-  return lines.length === 0 ? '' : `${lines.join('\n')}\n`
+  return textOf(lines)
 }
 
 function liftChange(
@@ -147,21 +148,42 @@ export function firewallRemoval(request: {
   readonly table: string
   readonly project: string
   readonly previous: FirewallFacts
+  readonly others: readonly OtherChain[]
 }): string {
-  const { table, project, previous } = request
+  const { table, project, previous, others } = request
   const lifts = liftChange(request, [])
-  const rest = lifts.length === 0 ? '' : `${lifts.join('\n')}\n`
-  if (!previous.present) return rest
+  if (!previous.present) return textOf([...lifts, ...closingScript(others, table)])
   const mine = (owner: string) => owner === '' || owner === project
   const own = previous.elements.filter((element) => mine(ownerOf(element)))
   if (own.length === previous.elements.length)
-    return `delete table inet ${tableWord(table)}\n${rest}`
+    return textOf([
+      ...clearScript(previous, tableWord(table)),
+      ...lifts,
+      ...closingScript(others, table),
+    ])
   const spreads = previous.spreads.filter(({ owner }) => mine(owner))
-  const lines = [
+  return textOf([
     ...elementScript('delete', table, own),
     ...spreads.flatMap((spread) => noSpread(table, spread)),
+    ...lifts,
+  ])
+}
+
+const textOf = (lines: readonly string[]): string =>
+  lines.length === 0 ? '' : `${lines.join('\n')}\n`
+
+/** Everything goes but what an administrator has written into the chain that is there for it. */
+function clearScript(previous: FirewallFacts, table: string): readonly string[] {
+  const { filters, chains, sets } = previous
+  if (filters === 0) return [`delete table inet ${table}`]
+  const own = chains.filter((chain) => chain !== ADMIN)
+  return [
+    ...own.map((chain) => `flush chain inet ${table} ${chain}`),
+    ...sets.map(
+      (name) => `flush ${Object.hasOwn(MAPS, name) ? 'map' : 'set'} inet ${table} ${name}`,
+    ),
+    ...own.map((chain) => `delete chain inet ${table} ${chain}`),
   ]
-  return lines.length === 0 ? rest : `${lines.join('\n')}\n${rest}`
 }
 
 /** The project that publishes this host port, or one that covers it; `null`: none but `except`. */

@@ -212,6 +212,7 @@ function driftFact(observed: ObservedState, before: Picture, after: Picture): st
   const facts = [
     missingFact('the firewall does not know network', after.networks, networks),
     missingFact('the firewall knows a network that is not there:', networks, after.networks),
+    after.networks.length === 0 ? null : factOf('dropped by chain', observed.firewall.closed),
     factOf('not forwarded:', lost.map(({ text }) => text).sort(compareText)),
     factOf('forwarded, but not published:', strays.map(({ text }) => text).sort(compareText)),
   ].filter((fact) => fact !== null)

@@ -168,7 +168,7 @@ function running(): ObservedState {
     ],
     networks: [],
     volumes: [],
-    firewall: { networks: [], published: [], services: [] },
+    firewall: { networks: [], published: [], services: [], closed: [] },
     images: {},
   }
 }

@@ -5,7 +5,8 @@ import * as assert from 'uvu/assert'
 import type { Affinity } from '../../src/model/desired.ts'
 import { bridgeName, createBridges } from '../../src/network/bridge.ts'
 import { applyFirewall, type FirewallRequest, removeFirewall } from '../../src/network/firewall.ts'
-import { observeFirewall, projectFirewall } from '../../src/network/firewall-observe.ts'
+import { observeFirewall } from '../../src/network/firewall-observe.ts'
+import { projectFirewall } from '../../src/network/firewall-project.ts'
 import { slowness } from '../support/eventually.ts'
 import { hostLacks, testUnless } from '../support/skip.ts'
 import { attach, cable, type Machine, machine } from './lab.ts'
@@ -47,6 +48,7 @@ function request(replicas: readonly number[], affinity: Affinity = 'none'): Fire
     })),
     services: [{ bridge: FRONT.bridge, address: VIP, targets, affinity }],
     lifts: true,
+    others: [],
   }
 }
 

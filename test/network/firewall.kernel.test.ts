@@ -2,7 +2,8 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { bridgeName, createBridges, removeBridges } from '../../src/network/bridge.ts'
 import { applyFirewall, type FirewallNetwork, removeFirewall } from '../../src/network/firewall.ts'
-import { observeFirewall, projectFirewall } from '../../src/network/firewall-observe.ts'
+import { observeFirewall } from '../../src/network/firewall-observe.ts'
+import { projectFirewall } from '../../src/network/firewall-project.ts'
 import { portHolder } from '../../src/network/ports.ts'
 import { hostLacks, testUnless } from '../support/skip.ts'
 import { attach, cable, type Machine, machine } from './lab.ts'
@@ -24,6 +25,7 @@ const REQUEST = {
   dnsPort: 5353,
   services: [],
   lifts: false,
+  others: [],
   networks: NETWORKS,
   published: [
     { hostIp: '0.0.0.0', published: 8080, address: '10.210.1.2', target: 80 },

@@ -9,19 +9,10 @@ import {
   publisherOf,
 } from '../../src/network/firewall.ts'
 import { networkElements, publicationElement } from '../../src/network/firewall-elements.ts'
-import {
-  type FirewallFacts,
-  firewallFacts,
-  projectFirewall,
-} from '../../src/network/firewall-observe.ts'
+import { type FirewallFacts, firewallFacts, NO_TABLE } from '../../src/network/firewall-observe.ts'
+import { projectFirewall } from '../../src/network/firewall-project.ts'
 
-const NONE: FirewallFacts = {
-  present: false,
-  dnsPort: null,
-  elements: [],
-  spreads: [],
-  lifts: null,
-}
+const NONE = NO_TABLE
 const NETWORK: FirewallNetwork = {
   name: 'back',
   bridge: 'pak0123456789',
@@ -46,17 +37,17 @@ const REQUEST: FirewallRequest = {
   published: [PORT],
   services: [],
   lifts: false,
+  others: [],
 }
 const elementsOf = ({ project, networks, published }: FirewallRequest) => [
   ...networks.flatMap((network) => networkElements(project, network)),
   ...published.map((port) => publicationElement(project, port)),
 ]
 const holding = (...requests: FirewallRequest[]): FirewallFacts => ({
+  ...NONE,
   present: true,
   dnsPort: 5300,
   elements: requests.flatMap(elementsOf),
-  spreads: [],
-  lifts: null,
 })
 
 test('the first project makes the base in the same transaction', () => {
@@ -133,7 +124,7 @@ test('another project has the port, on the same or on a covering address', () =>
 })
 
 test('the table goes with its last project', () => {
-  const target = { table: 'pak', project: 'shop' }
+  const target = { table: 'pak', project: 'shop', others: [] }
   assert.is(firewallRemoval({ ...target, previous: holding(REQUEST) }), 'delete table inet pak\n')
   assert.is(firewallRemoval({ ...target, previous: NONE }), '')
   const blog = { ...REQUEST, project: 'blog', networks: [], published: [{ ...PORT, published: 1 }] }

@@ -1,4 +1,5 @@
 import type { Kernel } from '../../kernel/kernel.ts'
+import { nftList } from '../../kernel/nft.ts'
 import type { Check } from './doctor.ts'
 
 /** What the kernel and this process may do. Reads only. */
@@ -33,6 +34,7 @@ export async function kernelChecks(kernel: Kernel): Promise<readonly Check[]> {
     feature('overlay', /\boverlay$/m.test(filesystems ?? ''), 'roots of containers'),
     ...controllers,
     await networkCheck(kernel),
+    ...(await forwardCheck(kernel)),
     await seccompCheck(kernel),
     await apparmorCheck(kernel),
   ]
@@ -138,6 +140,46 @@ async function networkCheck(kernel: Kernel): Promise<Check> {
     detail: 'published ports, masquerading, isolation',
     package: null,
   }
+}
+
+/** Whether another program's firewall drops what containers send, and who has to say that it may not. */
+async function forwardCheck(kernel: Kernel): Promise<readonly Check[]> {
+  const listed = await nftList(kernel, ['list chains']).catch(() => null)
+  const chains = ((listed ?? []) as readonly { readonly chain?: ForwardChain }[]).flatMap(
+    ({ chain }) => (chain?.hook === 'forward' && !/^pak/.test(chain.table) ? [chain] : []),
+  )
+  const legacy = (await kernel.readText('/proc/net/ip_tables_names')) ?? ''
+  const found = chains.map(({ family, table, name }) => `${family} ${table} ${name}`)
+  const limits = [
+    ...(chains.some(({ table }) => table === 'firewalld') ? [await firewalldDetail(kernel)] : []),
+    ...(/^filter$/m.test(legacy)
+      ? ['iptables-legacy has rules that nft cannot see: let -i pak+ and -o pak+ through FORWARD']
+      : []),
+  ].filter((detail) => detail !== null)
+  if (found.length + limits.length === 0) return []
+  return [
+    {
+      name: 'other firewalls',
+      kind: 'host',
+      status: limits.length === 0 ? 'ok' : 'limited',
+      found: found.join(', ') || null,
+      detail: limits.join('; ') || 'where they drop by default, pak adds rules for its own bridges',
+      package: null,
+    },
+  ]
+}
+
+interface ForwardChain {
+  readonly family: string
+  readonly table: string
+  readonly name: string
+  readonly hook?: string
+}
+
+async function firewalldDetail(kernel: Kernel): Promise<string | null> {
+  const { stdout } = await kernel.run('nft', ['list', 'table', 'inet', 'firewalld'])
+  if (stdout.includes('"pak*"')) return null
+  return 'firewalld drops what containers send: firewall-cmd --permanent --zone=trusted --add-interface=pak+, then --reload'
 }
 
 async function seccompCheck(kernel: Kernel): Promise<Check> {

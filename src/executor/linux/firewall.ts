@@ -1,6 +1,6 @@
 import { PakError } from '../../errors.ts'
 import { ipBatch } from '../../kernel/ip.ts'
-import type { StepOf } from '../../model/plan.ts'
+import type { Step, StepOf } from '../../model/plan.ts'
 import { serviceAddressBatch } from '../../network/bridge.ts'
 import {
   applyFirewall,
@@ -9,6 +9,7 @@ import {
   removeFirewall,
   type ServiceAddress,
 } from '../../network/firewall.ts'
+import type { OtherChain } from '../../network/firewall-others.ts'
 import { readNetwork } from '../../network/view.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
 import { expected } from './batch.ts'
@@ -40,7 +41,9 @@ async function applyOne(
     const had = before.some((record) => Object.keys(serviceAddresses(record)).length > 0)
     const lifts = had || args.services.length > 0
     if (args.networks.length === 0) {
-      await removeFirewall(host.kernel, { table, project, lifts })
+      await besideOthers(host, (others) =>
+        removeFirewall(host.kernel, { table, project, lifts, others }),
+      )
       return null
     }
     const { published, services } = await leased(host, project, args)
@@ -49,7 +52,7 @@ async function applyOne(
     const networks = await knownNetworks(host, project, args.networks)
     const { dnsPort } = host
     const request = { table, project, dnsPort, networks, published, services, lifts }
-    await applyFirewall(host.kernel, request)
+    await besideOthers(host, (others) => applyFirewall(host.kernel, { ...request, others }))
     const removal = serviceAddressBatch(gone.map((at) => ({ ...at, verb: 'del' })))
     await ipBatch(host.kernel, removal, { goneIsFine: true })
     return null
@@ -58,6 +61,41 @@ async function applyOne(
     if (outcome === null) throw error
     return outcome
   }
+}
+
+/** With rules in the chains of others; where somebody forbids that, without them. */
+async function besideOthers(
+  host: LinuxHost,
+  apply: (others: readonly OtherChain[]) => Promise<void>,
+): Promise<void> {
+  const seen = await host.others.look()
+  // What is written there now is not what was seen.
+  if (seen.length > 0) host.others.forget()
+  try {
+    return await apply(seen)
+  } catch (error) {
+    if (expected(error)?.code !== 'network' || seen.length === 0) throw error
+  }
+  const now = await host.others.look()
+  try {
+    await apply(now)
+  } catch {
+    // Its own error is told by the next line, where there is one.
+    await apply([])
+    host.others.refuse(now)
+  }
+  host.others.forget()
+}
+
+/** What of others will stand in the way of containers that get a network now. */
+export async function firewallCautions(
+  host: LinuxHost,
+  steps: readonly Step[],
+): Promise<readonly string[]> {
+  const opens = steps.some(
+    (step) => step.op === 'firewall.apply' && step.because.kind === 'missing',
+  )
+  return opens ? host.others.cautions() : []
 }
 
 const recordsOf = async (host: LinuxHost, project: string): Promise<readonly NetworkRecord[]> => [

@@ -7,6 +7,7 @@ import type { SecurityHost } from '../../security/fragment.ts'
 import type { Layout } from './layout.ts'
 import type { LogKeeper } from './logs.ts'
 import type { MountBaseline } from './lost-mounts.ts'
+import type { Others } from './others.ts'
 import type { RecordStore } from './records.ts'
 
 /** What every handler of this executor works with: one door to the kernel, one memory, one clock. */
@@ -22,6 +23,8 @@ export interface LinuxHost {
   readonly security: SecurityHost
   /** Where pak's DNS listens on this host. */
   readonly dnsPort: number
+  /** Chains of other programs at the hooks that containers' packets go through. */
+  readonly others: Others
   /** By container id; forgotten with the agent. */
   readonly mountBaselines: Map<string, MountBaseline>
   readonly now: () => Date

@@ -6,7 +6,9 @@ import type {
   ObservedState,
 } from '../../model/observed.ts'
 import type { ServiceAddress } from '../../network/firewall.ts'
-import { observeFirewall, projectFirewall } from '../../network/firewall-observe.ts'
+import { observeFirewall } from '../../network/firewall-observe.ts'
+import { isClosed, nameOf } from '../../network/firewall-others.ts'
+import { projectFirewall } from '../../network/firewall-project.ts'
 import type { InspectScope } from '../executor.ts'
 import { type Differences, differences, limitDrift } from './drift.ts'
 import { dueHooks } from './greet.ts'
@@ -99,13 +101,18 @@ async function observePublished(
   { project, only }: InspectScope,
 ): Promise<ObservedFirewall> {
   if (only === 'containers' || records.project === null)
-    return { networks: [], published: [], services: [] }
+    return { networks: [], published: [], services: [], closed: [] }
   const networks = [...records.networks.values()]
   const lifts = networks.some((record) => Object.keys(serviceAddresses(record)).length > 0)
-  const seen = await observeFirewall(host.kernel, host.layout.table, { lifts })
+  const { table } = host.layout
+  const { dnsPort } = host
+  const [seen, others] = await Promise.all([
+    observeFirewall(host.kernel, table, { lifts }),
+    networks.length === 0 ? [] : host.others.look(),
+  ])
   const facts = projectFirewall(seen, {
     project,
-    dnsPort: host.dnsPort,
+    dnsPort,
     networks: networks.map(({ spec, bridge, subnet, gateway }) => ({
       name: spec.name,
       internal: spec.internal,
@@ -127,6 +134,10 @@ async function observePublished(
       container: ownerOf(address),
     })),
     services: facts.services.flatMap((found) => observeAddress(networks, found, ownerOf)),
+    closed: others
+      .filter((chain) => isClosed(chain, { table, dnsPort }))
+      .map(nameOf)
+      .sort(),
   }
 }
 

@@ -11,12 +11,14 @@ import { securityHost } from '../../security/fragment.ts'
 import type { Executor, RunContext } from '../executor.ts'
 import { cautions } from './confinement.ts'
 import { execInvocation } from './exec.ts'
+import { firewallCautions } from './firewall.ts'
 import { handlers } from './handlers.ts'
 import type { LinuxHost } from './host.ts'
 import { inspectProject } from './inspect.ts'
 import { type Layout, layoutOf, type Roots } from './layout.ts'
 import { LogKeeper } from './logs.ts'
 import { watchOom } from './oom.ts'
+import { Others } from './others.ts'
 import { preflight } from './preflight.ts'
 import { projectProcesses } from './processes.ts'
 import { RecordStore } from './records.ts'
@@ -60,6 +62,7 @@ export async function linuxHost(options: LinuxOptions): Promise<LinuxHost> {
     security: await securityHost(kernel, options.runtime),
     images: imageStore(layout.images, kernel),
     dnsPort: options.dnsPort,
+    others: new Others(kernel),
     mountBaselines: new Map(),
     now: () => new Date(),
     newId: () => randomBytes(32).toString('hex'),
@@ -74,7 +77,10 @@ export function linuxExecutor(host: LinuxHost): Executor {
     projects: () => host.records.projectNames(),
     inspect: (scope) => inspectProject(host, scope),
     preflight: (request) => preflight(host, request),
-    cautions: (request) => cautions(host, request.steps),
+    cautions: async (request) => [
+      ...(await cautions(host, request.steps)),
+      ...(await firewallCautions(host, request.steps)),
+    ],
     run: <O extends Op>(op: O, steps: readonly StepOf<O>[], context: RunContext) =>
       handlers[op](host, steps, context),
     watch: (onChange) => watchHost(host, onChange),

@@ -38,9 +38,12 @@ export function startSentinel(
   }
   const timer = setInterval(() => guarded(look, onError), LOOK_EVERY_MS)
   let settling: NodeJS.Timeout | null = null
-  const table = watchTable(host.layout.table, () => {
+  const concerns = (events: string): boolean =>
+    events.includes(host.layout.table) || (host.others.known && /forward|input/i.test(events))
+  const table = watchTable(concerns, () => {
     settling ??= setTimeout(() => {
       settling = null
+      host.others.forget()
       for (const { name, project, networks } of host.records.loaded())
         if (project !== null && networks.size > 0)
           tell({ project: name, cause: 'firewall changed' })

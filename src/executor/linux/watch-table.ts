@@ -7,7 +7,10 @@ const LONGEST_RETRY_MS = 300_000
  * `nft monitor` (nft(8)) says what goes from the ruleset. It dies with the agent, also with one that is
  * killed; where it cannot run, the loop's timer finds what is missing, later.
  */
-export function watchTable(table: string, onChange: () => void): Disposable {
+export function watchTable(
+  concerns: (events: string) => boolean,
+  onChange: () => void,
+): Disposable {
   let child: ChildProcess | null = null
   let retry: NodeJS.Timeout | null = null
   let closed = false
@@ -20,7 +23,7 @@ export function watchTable(table: string, onChange: () => void): Disposable {
     monitor.stdout.on('data', (chunk: Buffer) => {
       delayMs = FIRST_RETRY_MS
       // A name cut in two by the buffer is one of many lines: a flush says it again for each chain and set.
-      if (chunk.includes(table)) onChange()
+      if (concerns(chunk.toString('utf8'))) onChange()
     })
     monitor.once('error', () => again(monitor))
     monitor.once('close', () => again(monitor))

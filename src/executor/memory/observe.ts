@@ -25,6 +25,7 @@ export function observe(
       networks: project.firewall.networks,
       published: publications(project),
       services: addresses(project),
+      closed: [],
     },
     images,
   }
@@ -35,7 +36,7 @@ const NOTHING = {
   containers: [],
   networks: [],
   volumes: [],
-  firewall: { networks: [], published: [], services: [] },
+  firewall: { networks: [], published: [], services: [], closed: [] },
 }
 
 function addressesOf(project: MemoryProject, container: string): Readonly<Record<string, string>> {

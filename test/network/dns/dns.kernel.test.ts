@@ -52,6 +52,7 @@ testUnless(
       published: [],
       services: [],
       lifts: false,
+      others: [],
     }
     await applyFirewall(host.kernel, { ...firewall, networks })
     const { bridge, gateway } = FRONT

@@ -1,0 +1,105 @@
+import { macAddress } from './bridge.ts'
+import {
+  type FirewallElement,
+  type FirewallNetwork,
+  hostPortOf,
+  networkElements,
+  networkOf,
+  ownerOf,
+  type Publication,
+  publicationOf,
+  type ServiceAddress,
+  sameElement,
+  serviceElements,
+} from './firewall-elements.ts'
+import type { FirewallFacts } from './firewall-observe.ts'
+import { targetsOf } from './firewall-spread.ts'
+
+export interface ProjectFirewall {
+  /** Networks of which every element is there as its record says. Sorted. */
+  readonly networks: readonly string[]
+  readonly published: readonly Omit<Publication, 'container'>[]
+  /** With no targets where something of it is missing or altered. */
+  readonly services: readonly ServiceAddress[]
+}
+
+/**
+ * One project's part. A network with a missing or altered element is left out, and so is everything
+ * when the rules are not whole or redirect names elsewhere: what cannot work is not there. Elements
+ * of a network without a record are told by name, so that they are found and removed.
+ */
+export function projectFirewall(
+  facts: FirewallFacts,
+  expected: {
+    readonly project: string
+    readonly dnsPort: number
+    readonly networks: readonly FirewallNetwork[]
+  },
+): ProjectFirewall {
+  if (facts.dnsPort !== expected.dnsPort) return { networks: [], published: [], services: [] }
+  const own = facts.elements.filter((element) => ownerOf(element) === expected.project)
+  const held = (wanted: FirewallElement) => own.some((element) => sameElement(element, wanted))
+  const recorded = new Set(expected.networks.map(({ name }) => name))
+  const whole = expected.networks
+    .filter((network) => {
+      const wanted = networkElements(expected.project, network)
+      const extra = own.filter((element) => networkOf(element) === network.name)
+      return wanted.every(held) && extra.length === wanted.length
+    })
+    .map(({ name }) => name)
+  const strays = own.flatMap((element) => networkOf(element) ?? []).filter((n) => !recorded.has(n))
+  return {
+    networks: [...new Set([...whole, ...strays])].sort(),
+    published: own.flatMap((element) => publicationOf(element) ?? shared(facts, element)),
+    services: own.flatMap((element) => serviceOf(facts, own, { element, expected })),
+  }
+}
+
+const spreadAt = ({ spreads }: FirewallFacts, { value, comment }: FirewallElement) =>
+  spreads.find(({ chain, owner }) => value === `goto ${chain}` && owner === comment) ?? null
+
+/** The containers that share a host port. */
+function shared(
+  facts: FirewallFacts,
+  element: FirewallElement,
+): readonly Omit<Publication, 'container'>[] {
+  const [port, spread] = [hostPortOf(element), spreadAt(facts, element)]
+  if (port === null || spread === null || spread.protocol !== port.protocol) return []
+  return targetsOf(spread).map((text) => {
+    const [address = '', target = ''] = text.split(' . ')
+    return { ...port, address, target: Number(target), affinity: spread.affinity }
+  })
+}
+
+function serviceOf(
+  facts: FirewallFacts,
+  own: readonly FirewallElement[],
+  at: {
+    readonly element: FirewallElement
+    readonly expected: {
+      readonly project: string
+      readonly networks: readonly FirewallNetwork[]
+    }
+  },
+): readonly ServiceAddress[] {
+  const { element, expected } = at
+  if (element.set !== 'services') return []
+  const [bridge = '', address = ''] = element.key.split(' . ')
+  const spread = spreadAt(facts, element)
+  const targets = spread === null || spread.protocol !== null ? [] : targetsOf(spread)
+  const found: ServiceAddress = { bridge, address, targets, affinity: spread?.affinity ?? 'none' }
+  const kept = own.some(({ set, key }) => set === 'kept' && key === address)
+  const chain = spread?.chain ?? ''
+  const network = expected.networks.find((one) => one.bridge === bridge)
+  const lifted =
+    network !== undefined &&
+    (facts.lifts ?? []).some(
+      ({ subnet, mac }) => subnet === network.subnet && mac === macAddress(network.gateway),
+    )
+  const whole =
+    kept === lifted &&
+    serviceElements(expected.project, found, { chain, kept }).every((wanted) =>
+      own.some((one) => sameElement(one, wanted)),
+    )
+  return [whole ? found : { ...found, targets: [] }]
+}

@@ -1,7 +1,6 @@
 import { survey } from '../converge.ts'
 import { errorFacts } from '../errors.ts'
 import type { ApplyResult } from '../executor/apply.ts'
-import type { Address } from '../model/address.ts'
 import type { DesiredState } from '../model/desired.ts'
 import type { ObservedState } from '../model/observed.ts'
 import type { Plan } from '../model/plan.ts'
@@ -67,6 +66,7 @@ export async function up(
 ): Promise<ResultLine> {
   shop.restarts.forget(project)
   shop.contest.forget(project)
+  shop.starts.forget(project)
   const decide = decideUp(shop, options, await otherOrigin(shop, project, options.origin))
   const { result } = await perform(shop, {
     ...workOf(project, 'up', caller),
@@ -106,6 +106,7 @@ export async function down(
 ): Promise<ResultLine> {
   shop.restarts.forget(project)
   shop.contest.forget(project)
+  shop.starts.forget(project)
   const { result } = await perform(shop, {
     ...workOf(project, 'down', caller),
     desired: desired ?? (await shop.kept.read(project)),
@@ -125,6 +126,7 @@ export async function act(
 ): Promise<ResultLine> {
   shop.restarts.forget(project)
   shop.contest.forget(project)
+  shop.starts.forget(project)
   const { result } = await perform(shop, {
     ...workOf(project, 'action', caller),
     cause: action,
@@ -159,13 +161,15 @@ export async function pass(shop: Workshop, project: string, cause: string): Prom
       plannedAt = shop.now()
       return wanted === null
         ? nothing(project)
-        : plan(wanted, seen, loopOptions(plannedAt, shop.contest.leave(project, plannedAt)))
+        : plan(wanted, seen, loopOptions(shop, project, plannedAt))
     },
     onAccepted: async () => {},
   })
   shop.events.add(shop.contest.count(planned, plannedAt))
-  const wakeAt = desired === null ? null : nextLook(observed, plannedAt)
-  return { ok: result.failed.length === 0, wakeAt }
+  const ok = shop.starts.count(planned, result, shop.now())
+  const dueAt = shop.starts.dueAt(project, plannedAt)
+  const wakeAt = desired === null ? null : nextLook(observed, { plannedAt, dueAt })
+  return { ok, wakeAt }
 }
 
 /** Two folders whose files have one project name are taken for one project: said before anything stops. */
@@ -192,7 +196,7 @@ function decideUp(shop: Workshop, options: UpOptions, warnings: readonly string[
   }
 }
 
-const loopOptions = (now: Date, leave: ReadonlySet<Address>) =>
+const loopOptions = ({ contest, starts }: Workshop, project: string, now: Date) =>
   ({
     services: null,
     noDeps: false,
@@ -203,7 +207,8 @@ const loopOptions = (now: Date, leave: ReadonlySet<Address>) =>
     timeoutMs: null,
     now: now.toISOString(),
     waitTimeoutMs: 300_000,
-    leave,
+    leave: contest.leave(project, now),
+    hold: starts.hold(project, now),
   }) as const
 
 function workOf(
@@ -234,13 +239,17 @@ function nothing(project: string): Plan {
 }
 
 /**
- * When a restart is due that this plan came too early for, though it may be past by now; and now and then
+ * When a restart, or a start that failed, is due that this plan came too early for, though it may be past by now; and now and then
  * at any rate, for drift that nobody tells about.
  */
-function nextLook({ containers }: ObservedState, plannedAt: Date): Date {
+function nextLook(
+  { containers }: ObservedState,
+  { plannedAt, dueAt }: { readonly plannedAt: Date; readonly dueAt: Date | null },
+): Date {
   const times = containers.flatMap(({ status }) =>
     status.state === 'stopped' && status.restartAt !== null ? [Date.parse(status.restartAt)] : [],
   )
-  const ahead = times.filter((time) => time > plannedAt.getTime())
+  const all = dueAt === null ? times : [...times, dueAt.getTime()]
+  const ahead = all.filter((time) => time > plannedAt.getTime())
   return new Date(Math.min(plannedAt.getTime() + LOOK_EVERY_MS, ...ahead))
 }

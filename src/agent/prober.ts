@@ -68,14 +68,16 @@ export class Prober implements Disposable {
   /** Check what runs now and has a check; forget the rest of this project. */
   sync(observed: ObservedState): void {
     const seen = new Set<string>()
-    for (const { id, name, service, replica, status, spec } of observed.containers) {
+    for (const container of observed.containers) {
+      const { id, name, service, replica, status, spec } = container
       if (spec.healthcheck === null) continue
       if (status.state === 'paused') {
         // It cannot answer, and is not to blame: what was known of it holds until it goes on.
         this.#hold(id)
         continue
       }
-      if (status.state !== 'running') continue
+      // Its health is asked for when its start is finished.
+      if (status.state !== 'running' || container.unfinished === true) continue
       seen.add(id)
       this.#watch(id, {
         project: observed.project,

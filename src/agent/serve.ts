@@ -7,6 +7,7 @@ import { Contest } from './contest.ts'
 import { Departure } from './departure.ts'
 import { Desk } from './desk.ts'
 import { EventLog } from './events.ts'
+import { FailedStarts } from './failed-starts.ts'
 import { startHeartbeat } from './heartbeat.ts'
 import { KeptStore } from './kept-store.ts'
 import { Loop } from './loop.ts'
@@ -108,6 +109,7 @@ async function openShop(
     prober,
     restarts: new RestartMemory(),
     contest: new Contest(),
+    starts: new FailedStarts(),
     now,
   }
 }

@@ -7,6 +7,7 @@ import type { ObservedState } from '../model/observed.ts'
 import type { Plan, Step } from '../model/plan.ts'
 import type { Contest } from './contest.ts'
 import type { EventLog } from './events.ts'
+import type { FailedStarts } from './failed-starts.ts'
 import { beginJournal, type JournalRun, type Verb } from './journal.ts'
 import type { KeptStore } from './kept-store.ts'
 import type { AgentParts } from './parts.ts'
@@ -24,6 +25,7 @@ export interface Workshop {
   readonly prober: Prober
   readonly restarts: RestartMemory
   readonly contest: Contest
+  readonly starts: FailedStarts
   readonly now: () => Date
 }
 

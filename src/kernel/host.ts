@@ -4,6 +4,7 @@ import { lstatSync, renameSync, unlinkSync } from 'node:fs'
 import * as fs from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { PakError } from '../errors.ts'
 import type { FileFacts, Kernel, RunOptions, RunResult } from './kernel.ts'
 import { packageOf } from './packages.ts'
@@ -64,7 +65,9 @@ async function run(
     ],
   })
   const stop = boundedLife(file, child.kill.bind(child), options)
-  const [, stdout, stderr] = child.stdio.slice(0, 3).map(collect)
+  const [, stdout, stderr] = child.stdio
+    .slice(0, 3)
+    .map((stream) => collect(stream, options.mostOutputBytes ?? OUTPUT_LIMIT_BYTES))
   const piped = lines(child.stdio[3], options.syncPipeLines ?? 1)
   // A tool that exits before it has read everything is reported by its exit status, not by EPIPE.
   child.stdin?.on('error', () => {})
@@ -131,20 +134,22 @@ function boundedLife(
   }
 }
 
-async function collect(stream: unknown): Promise<string | null> {
+async function collect(stream: unknown, mostBytes: number): Promise<string | null> {
   if (stream === null || typeof stream !== 'object' || !(Symbol.asyncIterator in stream))
     return null
   const chunks: Buffer[] = []
   let size = 0
   try {
     for await (const chunk of stream as AsyncIterable<Buffer>) {
-      if (size < OUTPUT_LIMIT_BYTES) chunks.push(chunk)
+      // Whoever prints without end waits for this, not this for him.
+      if (size < mostBytes) chunks.push(chunk)
+      else await sleep(1)
       size += chunk.length
     }
   } catch (error) {
     if (!isPrematureClose(error)) throw error
   }
-  return Buffer.concat(chunks).subarray(0, OUTPUT_LIMIT_BYTES).toString('utf8')
+  return Buffer.concat(chunks).subarray(0, mostBytes).toString('utf8')
 }
 
 /** A daemon that the tool leaves behind keeps the pipe open: one line is all that each says there. */

@@ -55,6 +55,8 @@ export interface RunOptions {
   readonly signal?: AbortSignal
   /** Default 30 000. */
   readonly timeoutMs?: number
+  /** So much of stdout, and of stderr, is kept. */
+  readonly mostOutputBytes?: number
   readonly cwd?: string
   /** Default: PATH and LANG=C only. */
   readonly env?: Readonly<Record<string, string>>
@@ -70,7 +72,7 @@ export interface RunOptions {
 
 export interface RunResult {
   readonly exitCode: number
-  /** At most 16 MiB; the rest is dropped. */
+  /** At most 16 MiB unless said otherwise; the rest is dropped, and taken slowly. */
   readonly stdout: string
   readonly stderr: string
   /** The lines that came through the extra pipe. */

@@ -21,4 +21,6 @@ export interface PlanOptions {
   readonly waitTimeoutMs: number
   /** What others changed here is not put right now: they insist, and so would pak. Default: nothing. */
   readonly leave?: ReadonlySet<Address>
+  /** Replicas that are not started yet: that failed, and is tried again later. Default: none. */
+  readonly hold?: ReadonlySet<Address>
 }

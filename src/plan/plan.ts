@@ -6,6 +6,7 @@ import type { RecordWork, VolumeWork } from './draft.ts'
 import { compareLimits } from './fields.ts'
 import { firewallWorks } from './firewall.ts'
 import { follow } from './follow.ts'
+import { holdBack } from './hold.ts'
 import { overlooked, overlooking } from './leave.ts'
 import { declaredNetworks, replacedNetworks, unusedNetworks } from './networks.ts'
 import type { PlanOptions } from './options.ts'
@@ -21,7 +22,8 @@ export function plan(desired: DesiredState, seen: ObservedState, options: PlanOp
   const scope = scopeOf(desired, options)
   const declared = declaredNetworks(desired, observed, scope)
   const at: Sides = { desired, observed, options, scope, replaced: replacedNetworks(declared) }
-  const units = follow([...declaredUnits(at), ...otherUnits(at)].sort(byPlace))
+  const judged = [...declaredUnits(at), ...otherUnits(at)].sort(byPlace)
+  const units = follow(holdBack(judged, options.hold ?? new Set()))
   const undeclared = observed.networks.filter(
     ({ spec }) => !desired.networks.some(({ name }) => name === spec.name),
   )

@@ -122,4 +122,29 @@ test('a start that was cut short before its hooks were done is finished', async 
     )
 })
 
+test('a start that has failed waits, and with it what depends on it; nobody else does', async () => {
+  const { host, planOf, run } = world()
+  const project = desired([
+    service('app', {}, { dependsOn: [on('db')] }),
+    service('db'),
+    service('other'),
+  ])
+  const planned = await planOf(project)
+  await run({ ...planned, steps: planned.steps.filter(({ op }) => op !== 'container.start') })
+  const hold = new Set(['service/db/1'] as const)
+  assert.is(
+    brief(await planOf(project, { cause: 'loop', hold })),
+    'container.start:service/other/1 (missing)',
+  )
+  await run(await planOf(project, { cause: 'loop' }))
+  host.meddle('shop', 'shop-db-1', { of: 'mounts', fact: 'a mount is gone' })
+  assert.is(
+    brief(await planOf(project, { cause: 'loop', hold })),
+    lines(
+      'container.stop:service/db/1 (drift: a mount is gone)',
+      'container.start:service/db/1 (drift: a mount is gone)',
+    ),
+  )
+})
+
 test.run()

@@ -1,4 +1,5 @@
 // not in the emulated machine: nothing of it depends on the version of cgroups, and it starts Node dozens of times
+import { readFile } from 'node:fs/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { eventually } from '../support/eventually.ts'
@@ -137,6 +138,30 @@ testUnless(
     assert.ok(await stopped())
     await sandbox.ok(['up', '-d'])
     assert.is((await ps(sandbox))['web']?.state, 'running')
+  },
+)
+
+testUnless(
+  test,
+  fleetLacks(),
+  'a check that hangs, forks and prints without end is killed with all it started, and costs little',
+  async () => {
+    await using sandbox = await busyboxSandbox()
+    const script = '(sleep 6666 &); sleep 7777 & (while :; do sleep 7777; done) & yes | cat'
+    const check = { test: script, interval: '100ms', timeout: '1s', retries: 2 }
+    await sandbox.write('pak.yaml', manifest({ web: { healthcheck: check } }))
+    await sandbox.ok(['up', '-d'])
+    const { agent } = await agentPids(sandbox)
+    await eventually('unhealthy', async () => (await ps(sandbox))['web']?.health === 'unhealthy')
+    const peakKb = Number(
+      /VmHWM:\s+(\d+)/.exec(await readFile(`/proc/${agent}/status`, 'utf8'))?.[1],
+    )
+    assert.ok(peakKb < 200_000, `${peakKb} kB`)
+    // Of the check under way at most; several have ended.
+    const lines = (await sandbox.ok(['top'])).split('\n')
+    assert.ok(lines.filter((line) => line.endsWith(' yes')).length <= 1, lines.join('\n'))
+    assert.ok(lines.filter((line) => line.endsWith(' sleep 6666')).length <= 1, lines.join('\n'))
+    assert.ok(lines.length < 12, lines.join('\n'))
   },
 )
 

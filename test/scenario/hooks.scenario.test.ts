@@ -113,6 +113,24 @@ testUnless(
 testUnless(
   test,
   fleetLacks(),
+  'a start that fails again and again does not hold up the others',
+  async () => {
+    await using sandbox = await busyboxSandbox()
+    const services = { bad: { post_start: hook('exit 1') }, good: { restart: 'always' } }
+    await sandbox.write('pak.yaml', manifest(services))
+    assert.is((await sandbox.run(['up', '-d'])).exitCode, 1)
+    // The fifth is eight seconds before the sixth.
+    const often = async () => (await hooksThatFailed(sandbox)).length >= 5
+    await eventually('it has failed often', often, { withinMs: 20_000 })
+    await killed(await pidOf(sandbox, 'good'))
+    const back = async () => (await ps(sandbox))['good']?.restartCount === 1
+    await eventually('the other is back', back, { withinMs: 3_000 })
+  },
+)
+
+testUnless(
+  test,
+  fleetLacks(),
   'a pre_stop hook has the grace period and no more, and prevents no stop; a kill runs none',
   async () => {
     await using sandbox = await shared()

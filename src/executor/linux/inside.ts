@@ -78,7 +78,10 @@ async function killTree(host: LinuxHost, pidFile: string, cgroup: string): Promi
   kernel.kill(pid, 'SIGSTOP')
   const below = await descendants(kernel, pid)
   // Whose parent has ended is nobody's child any more, but the runtime began a session for the command.
-  const inside = (await host.cgroups.pids(cgroup)).filter((one) => sessionOf(kernel, one) === pid)
+  const session = sessionOf(kernel, pid)
+  const inside = (await host.cgroups.pids(cgroup)).filter(
+    (member) => session !== null && sessionOf(kernel, member) === session,
+  )
   for (const member of [...inside, ...below, pid]) kernel.kill(member, 'SIGKILL')
 }
 
@@ -95,7 +98,7 @@ async function descendants(kernel: Kernel, pid: number): Promise<readonly number
 }
 
 /** Field 6 of proc_pid_stat(5). */
-function sessionOf(kernel: Kernel, pid: number): number {
-  const stat = kernel.readNow(`/proc/${pid}/stat`) ?? ''
-  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[3])
+function sessionOf(kernel: Kernel, pid: number): string | null {
+  const stat = kernel.readNow(`/proc/${pid}/stat`)
+  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[3] ?? null
 }

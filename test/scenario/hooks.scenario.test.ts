@@ -113,6 +113,34 @@ testUnless(
 testUnless(
   test,
   fleetLacks(),
+  'a hook is confined as its container is, unless it is privileged',
+  async () => {
+    await using sandbox = await shared()
+    const { volumes } = sandbox
+    const command = sh('grep CapEff /proc/self/status >> /shared/log')
+    const web = {
+      volumes,
+      cap_drop: ['ALL'],
+      command: sh(`grep CapEff /proc/self/status >> /shared/log; exec sleep 1000`),
+      stop_signal: 'SIGKILL',
+    }
+    const post_start = [
+      { command: sh('until test -s /shared/log; do sleep 0.1; done') },
+      { command },
+      { command, privileged: true },
+    ]
+    await sandbox.write('pak.yaml', manifest({ web: { ...web, post_start } }))
+    await sandbox.ok(['up', '-d'])
+    const [own, plain, privileged] = (await noted(sandbox)).map((line) => line.split('\t')[1])
+    assert.is(own, '0000000000000000')
+    assert.is(plain, own)
+    assert.is.not(privileged, own)
+  },
+)
+
+testUnless(
+  test,
+  fleetLacks(),
   'a start that fails again and again does not hold up the others',
   async () => {
     await using sandbox = await busyboxSandbox()

@@ -155,8 +155,9 @@ export const networkOf = ({ comment }: FirewallElement): string | null =>
 /** Same place in the same set: the kernel takes only one of the two. */
 export const placeOf = ({ set, key }: FirewallElement): string => `${set} ${key}`
 
-export const sameElement = (a: FirewallElement, b: FirewallElement): boolean =>
-  placeOf(a) === placeOf(b) && a.value === b.value && a.comment === b.comment
+/** The same for two elements that are the same in everything. */
+export const elementKey = (element: FirewallElement): string =>
+  `${placeOf(element)} : ${element.value} # ${element.comment}`
 
 /** nft keeps 128 characters of a comment; a project and a network have 63 each at most. */
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/

@@ -1,5 +1,6 @@
 import { macAddress } from './bridge.ts'
 import {
+  elementKey,
   type FirewallElement,
   type FirewallNetwork,
   hostPortOf,
@@ -9,7 +10,6 @@ import {
   type Publication,
   publicationOf,
   type ServiceAddress,
-  sameElement,
   serviceElements,
 } from './firewall-elements.ts'
 import type { FirewallFacts } from './firewall-observe.ts'
@@ -38,7 +38,8 @@ export function projectFirewall(
 ): ProjectFirewall {
   if (facts.dnsPort !== expected.dnsPort) return { networks: [], published: [], services: [] }
   const own = facts.elements.filter((element) => ownerOf(element) === expected.project)
-  const held = (wanted: FirewallElement) => own.some((element) => sameElement(element, wanted))
+  const there = new Set(own.map(elementKey))
+  const held = (wanted: FirewallElement) => there.has(elementKey(wanted))
   const recorded = new Set(expected.networks.map(({ name }) => name))
   const whole = expected.networks
     .filter((network) => {
@@ -51,7 +52,7 @@ export function projectFirewall(
   return {
     networks: [...new Set([...whole, ...strays])].sort(),
     published: own.flatMap((element) => publicationOf(element) ?? shared(facts, element)),
-    services: own.flatMap((element) => serviceOf(facts, own, { element, expected })),
+    services: own.flatMap((element) => serviceOf(facts, held, { element, expected })),
   }
 }
 
@@ -73,7 +74,7 @@ function shared(
 
 function serviceOf(
   facts: FirewallFacts,
-  own: readonly FirewallElement[],
+  held: (wanted: FirewallElement) => boolean,
   at: {
     readonly element: FirewallElement
     readonly expected: {
@@ -88,7 +89,8 @@ function serviceOf(
   const spread = spreadAt(facts, element)
   const targets = spread === null || spread.protocol !== null ? [] : targetsOf(spread)
   const found: ServiceAddress = { bridge, address, targets, affinity: spread?.affinity ?? 'none' }
-  const kept = own.some(({ set, key }) => set === 'kept' && key === address)
+  const { comment } = element
+  const kept = held({ set: 'kept', key: address, value: null, comment })
   const chain = spread?.chain ?? ''
   const network = expected.networks.find((one) => one.bridge === bridge)
   const lifted =
@@ -97,9 +99,6 @@ function serviceOf(
       ({ subnet, mac }) => subnet === network.subnet && mac === macAddress(network.gateway),
     )
   const whole =
-    kept === lifted &&
-    serviceElements(expected.project, found, { chain, kept }).every((wanted) =>
-      own.some((one) => sameElement(one, wanted)),
-    )
+    kept === lifted && serviceElements(expected.project, found, { chain, kept }).every(held)
   return [whole ? found : { ...found, targets: [] }]
 }

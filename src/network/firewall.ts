@@ -6,11 +6,11 @@ import { ADMIN, baseChains, type Chain, MAPS, SETS } from './firewall-base.ts'
 import { contentOf, type FirewallRequest } from './firewall-content.ts'
 import {
   ANY_ADDRESS,
+  elementKey,
   type FirewallElement,
   hostPortOf,
   ownerOf,
   placeOf,
-  sameElement,
 } from './firewall-elements.ts'
 import { type Lift, liftScript, sameLift } from './firewall-lift.ts'
 import { type FirewallFacts, observeFirewall } from './firewall-observe.ts'
@@ -76,7 +76,7 @@ export function firewallTransaction(
   const wanted = contentOf(request)
   const mine = (owner: string) => owner === '' || owner === project
   const own = previous.elements.filter((element) => mine(ownerOf(element)))
-  const others = previous.elements.filter((element) => !own.includes(element))
+  const others = previous.elements.filter((element) => !mine(ownerOf(element)))
   refuseTaken(wanted.elements, others)
   const around = [...liftChange(request, wanted.lifts), ...openingScript(request.others, request)]
   const spreads = previous.spreads.filter(({ owner }) => !mine(owner))
@@ -91,12 +91,9 @@ export function firewallTransaction(
       ...around,
       '',
     ].join('\n')
-  const gone = own.filter(
-    (element) => !wanted.elements.some((other) => sameElement(element, other)),
-  )
-  const added = wanted.elements.filter(
-    (element) => !own.some((other) => sameElement(element, other)),
-  )
+  const [before, after] = [textsOf(own), textsOf(wanted.elements)]
+  const gone = own.filter((element) => !after.has(elementKey(element)))
+  const added = wanted.elements.filter((element) => !before.has(elementKey(element)))
   const known = previous.spreads.filter(({ owner }) => mine(owner))
   const lines = [
     ...elementScript('delete', table, gone),
@@ -109,6 +106,9 @@ export function firewallTransaction(
   ]
   return textOf(lines)
 }
+
+const textsOf = (elements: readonly FirewallElement[]): ReadonlySet<string> =>
+  new Set(elements.map(elementKey))
 
 function liftChange(
   request: Pick<FirewallRequest, 'table' | 'project'> & { readonly previous: FirewallFacts },

@@ -1,11 +1,18 @@
+// not in the emulated machine: nothing of it depends on the version of cgroups, and it starts Node dozens of times
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { nftApply } from '../../src/kernel/nft.ts'
 import type { Affinity } from '../../src/model/desired.ts'
 import { bridgeName, createBridges } from '../../src/network/bridge.ts'
-import { applyFirewall, type FirewallRequest, removeFirewall } from '../../src/network/firewall.ts'
-import { observeFirewall } from '../../src/network/firewall-observe.ts'
+import {
+  applyFirewall,
+  type FirewallRequest,
+  firewallTransaction,
+  removeFirewall,
+} from '../../src/network/firewall.ts'
+import { NO_TABLE, observeFirewall } from '../../src/network/firewall-observe.ts'
 import { projectFirewall } from '../../src/network/firewall-project.ts'
 import { slowness } from '../support/eventually.ts'
 import { hostLacks, testUnless } from '../support/skip.ts'
@@ -195,6 +202,25 @@ for (const filter of ['0', '1'])
       assert.match(await client.askUdp(VIP, 53), /^u[01] 10\.211\.1\.5$/)
     },
   )
+
+testUnless(
+  test,
+  lacking,
+  'without a table of family bridge a service answers too, but its replicas see the gateway',
+  async () => {
+    await using here = await lab(2)
+    const asked = request([0, 1])
+    await here.host.run('nft', 'flush', 'ruleset')
+    await nftApply(
+      here.host.kernel,
+      firewallTransaction({ ...asked, previous: NO_TABLE, kept: false }),
+    )
+    const seen = await load(here.client, VIP, { count: 40 })
+    assert.equal(Object.keys(seen).sort(), ['r0 10.211.1.1', 'r1 10.211.1.1'])
+    const facts = await observeFirewall(here.host.kernel, 'pak_t', { lifts: true })
+    assert.is(projectFirewall(facts, asked).services[0]?.targets.length, 2)
+  },
+)
 
 /** Holds `count` connections and says each second how many of them still answer. */
 const HOLD = `

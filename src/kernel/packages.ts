@@ -5,6 +5,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   conmon: 'conmon',
   nft: 'nftables',
   ip: 'iproute2',
+  conntrack: 'conntrack',
   mount: 'util-linux',
   umount: 'util-linux',
   unshare: 'util-linux',

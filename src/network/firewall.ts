@@ -15,7 +15,8 @@ import {
 import { type Lift, liftScript, sameLift } from './firewall-lift.ts'
 import { type FirewallFacts, observeFirewall } from './firewall-observe.ts'
 import { closingScript, type OtherChain, openingScript } from './firewall-others.ts'
-import { type Spread, sameSpread, spreadRule } from './firewall-spread.ts'
+import { type Spread, sameSpread, spreadRule, targetsOf } from './firewall-spread.ts'
+import { forgetFlows } from './flows.ts'
 
 export type { FirewallRequest } from './firewall-content.ts'
 export type { FirewallNetwork, Publication, ServiceAddress } from './firewall-elements.ts'
@@ -25,8 +26,11 @@ export type { FirewallNetwork, Publication, ServiceAddress } from './firewall-el
  * Throws `port_taken` when another project publishes one of the ports, `network` when nft refuses.
  */
 export async function applyFirewall(kernel: Kernel, request: FirewallRequest): Promise<void> {
-  const asked = (kept: boolean) => (previous: FirewallFacts) =>
-    firewallTransaction({ ...request, kept, previous })
+  let left: readonly string[] = []
+  const asked = (kept: boolean) => (previous: FirewallFacts) => {
+    left = departed(previous, request)
+    return firewallTransaction({ ...request, kept, previous })
+  }
   try {
     await transact(kernel, request, asked(true))
   } catch (error) {
@@ -34,6 +38,19 @@ export async function applyFirewall(kernel: Kernel, request: FirewallRequest): P
     if (request.services.length === 0 || !isRefusal(error)) throw error
     await transact(kernel, request, asked(false))
   }
+  await forgetFlows(kernel, left)
+}
+
+/** Containers that had a share of something, and have none any more. */
+function departed(previous: FirewallFacts, request: FirewallRequest): readonly string[] {
+  const { published, services, project } = request
+  const stay = new Set([
+    ...published.map(({ address }) => address),
+    ...services.flatMap(({ targets }) => targets),
+  ])
+  const had = previous.spreads.filter(({ owner }) => owner === project).flatMap(targetsOf)
+  const addresses = new Set(had.map((target) => target.split(' . ')[0] ?? ''))
+  return [...addresses].filter((address) => !stay.has(address))
 }
 
 /** Take a project out of the table; the table goes with its last project. */

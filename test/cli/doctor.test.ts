@@ -56,6 +56,7 @@ const TOOLS = {
   mount: 'mount from util-linux 2.38.1\n',
   unshare: 'unshare from util-linux 2.38.1\n',
   nsenter: 'nsenter from util-linux 2.38.1\n',
+  conntrack: 'conntrack v1.4.7 (conntrack-tools)\n',
   zstd: '*** Zstandard CLI (64-bit) v1.5.4, by Yann Collet ***\n',
 }
 

@@ -222,6 +222,34 @@ testUnless(
   },
 )
 
+/** Sends from one port every 50 ms, and prints who answers each time. */
+const DATAGRAMS = `
+const [address, port] = process.argv.slice(1)
+const s = require('dgram').createSocket('udp4')
+s.on('message', (d) => console.log(String(d))).on('error', () => {})
+setInterval(() => s.send('?', Number(port), address), 50)`
+
+testUnless(
+  test,
+  lacking ?? hostLacks('conntrack'),
+  'a client that goes on sending datagrams is moved when its replica leaves',
+  async () => {
+    await using here = await lab(2)
+    const { host, client, replicas } = here
+    for (const [index, replica] of replicas.entries()) await replica.serveUdp(`u${index}`, 53)
+    const sender = client.start(process.execPath, '-e', DATAGRAMS, VIP, '53')
+    assert.ok(sender.stdout)
+    const lines = createInterface({ input: sender.stdout })[Symbol.asyncIterator]()
+    const first = String((await lines.next()).value)
+    const stays = first.startsWith('u0') ? 1 : 0
+    await replicas[1 - stays]?.[Symbol.asyncDispose]()
+    await applyFirewall(host.kernel, request([stays]))
+    let now = first
+    while (now === first) now = String((await lines.next()).value)
+    assert.is(now, `u${stays} 10.211.1.5`)
+  },
+)
+
 /** Holds `count` connections and says each second how many of them still answer. */
 const HOLD = `
 const [address, port, count] = process.argv.slice(1)

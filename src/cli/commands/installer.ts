@@ -28,6 +28,12 @@ export async function installerOf(kernel: Kernel): Promise<Installer | null> {
 /** Debian's names, where a family has its own. */
 const OTHER_NAMES: Readonly<Record<string, Partial<Record<Installer['family'], string>>>> = {
   iproute2: { fedora: 'iproute' },
+  conntrack: {
+    fedora: 'conntrack-tools',
+    arch: 'conntrack-tools',
+    alpine: 'conntrack-tools',
+    suse: 'conntrack-tools',
+  },
 }
 
 export function packageFor(debianName: string, installer: Installer | null): string {

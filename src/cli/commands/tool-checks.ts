@@ -30,6 +30,12 @@ const TOOLS: readonly Tool[] = [
   { file: 'unshare', versionArgs: ['--version'], detail: "the agent's mount namespace" },
   { file: 'nsenter', versionArgs: ['--version'], detail: "addresses in a container's network" },
   {
+    file: 'conntrack',
+    versionArgs: ['--version'],
+    detail: 'UDP clients of a replica that goes move to another one at once',
+    optional: true,
+  },
+  {
     file: 'zstd',
     versionArgs: ['--version'],
     detail: 'images with layers packed by zstd',

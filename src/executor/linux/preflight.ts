@@ -167,8 +167,9 @@ async function takenSubnets(
       : [],
   )
   if (wanted.length === 0) return []
-  const own = await ownSubnets(host, observed.project)
-  const routes = (await hostRoutes(host.kernel)).filter((route) => !own.has(route))
+  // A bridge to be mended may have some of its routes, addresses of services among them.
+  const exceptDevices = await ownBridges(host, observed.project)
+  const routes = await hostRoutes(host.kernel, { exceptDevices })
   return wanted.flatMap(({ name, subnet }) => {
     const route = routes.find((taken) => overlaps(taken, subnet))
     return route === undefined
@@ -183,7 +184,7 @@ async function takenSubnets(
   })
 }
 
-async function ownSubnets(host: LinuxHost, projectName: string): Promise<ReadonlySet<string>> {
+async function ownBridges(host: LinuxHost, projectName: string): Promise<readonly string[]> {
   const { networks } = await host.records.of(projectName)
-  return new Set([...networks.values()].map(({ subnet }) => subnet))
+  return [...networks.values()].map(({ bridge }) => bridge)
 }

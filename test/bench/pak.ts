@@ -10,7 +10,8 @@ export const PAK = join(import.meta.dirname, '..', '..', 'dist', 'pak.js')
 
 /** pak, with an agent that is started by each `up`: what a user waits for on a machine at rest. */
 export async function pakPeer(): Promise<Peer> {
-  const sandbox = await pakSandbox()
+  // As `/run` is where pak is made for; Docker's own such folder is where whoever started it put it.
+  const sandbox = await pakSandbox('/dev/shm')
   const env = { PAK_ROOT: sandbox.root, PAK_RUN_ROOT: sandbox.runRoot }
   const pak = (...args: readonly string[]) =>
     time(process.execPath, [PAK, ...args], { cwd: sandbox.folder, env })

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import * as fs from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { eventually, slowness } from './eventually.ts'
 
 const PAK = join(import.meta.dirname, '..', '..', 'dist', 'pak.js')
@@ -37,13 +37,15 @@ export interface PakSandbox extends AsyncDisposable {
 }
 
 /**
- * A fresh sandbox in /tmp. Dispose (`await using`) takes down every project of it, volumes included,
- * stops its agent and removes the folder.
+ * A fresh sandbox in /tmp, with its run root there too or in the folder of temporary files that is given.
+ * Dispose (`await using`) takes down every project of it, volumes included, stops its agent and removes
+ * all that.
  */
-export async function pakSandbox(): Promise<PakSandbox> {
+export async function pakSandbox(runFolder?: string): Promise<PakSandbox> {
   const base = await fs.mkdtemp(join(tmpdir(), 'pakt-'))
-  const [folder, root, runRoot] = [join(base, 'work'), join(base, 'root'), join(base, 'run')]
-  await fs.mkdir(folder)
+  const runBase = runFolder === undefined ? base : join(runFolder, basename(base))
+  const [folder, root, runRoot] = [join(base, 'work'), join(base, 'root'), join(runBase, 'run')]
+  for (const path of [folder, runBase]) await fs.mkdir(path, { recursive: true })
   const start = (args: readonly string[], env: Readonly<Record<string, string>> = {}) =>
     spawn(process.execPath, [PAK, ...args], {
       cwd: folder,
@@ -69,18 +71,18 @@ export async function pakSandbox(): Promise<PakSandbox> {
       await fs.writeFile(join(folder, name), text)
       return join(folder, name)
     },
-    [Symbol.asyncDispose]: () => dispose({ base, root, runRoot }, run),
+    [Symbol.asyncDispose]: () => dispose({ bases: [base, runBase], root, runRoot }, run),
   }
 }
 
 interface Places {
-  readonly base: string
+  readonly bases: readonly string[]
   readonly root: string
   readonly runRoot: string
 }
 
 async function dispose(
-  { base, root, runRoot }: Places,
+  { bases, root, runRoot }: Places,
   run: (args: readonly string[], options?: RunOptions) => Promise<PakResult>,
 ): Promise<void> {
   const problems: string[] = []
@@ -89,14 +91,14 @@ async function dispose(
     if (down.exitCode !== 0) problems.push(`down ${project}: ${down.stderr.trim()}`)
   }
   if ((await namesIn(runRoot)).includes('pak.sock')) await run(['agent', 'stop'])
-  await eventually('the agent ends', async () => (await processesOf(base)).length === 0).catch(
+  await eventually('the agent ends', async () => (await processesOf(bases)).length === 0).catch(
     async () => {
-      const left = await processesOf(base)
+      const left = await processesOf(bases)
       problems.push(`processes left: ${left.join(', ')}`)
       for (const pid of left) process.kill(pid, 'SIGKILL')
     },
   )
-  await fs.rm(base, { recursive: true, force: true })
+  for (const base of bases) await fs.rm(base, { recursive: true, force: true })
   if (problems.length > 0) throw new Error(`dispose: ${problems.join('; ')}`)
 }
 
@@ -104,12 +106,14 @@ const namesIn = async (folder: string): Promise<readonly string[]> =>
   fs.readdir(folder).catch(() => [])
 
 /** Whoever's command line names a path of this sandbox: its agent, supervisor and monitors. */
-async function processesOf(base: string): Promise<readonly number[]> {
+async function processesOf(bases: readonly string[]): Promise<readonly number[]> {
   const pids = (await fs.readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number)
   const lines = await Promise.all(
     pids.map((pid) => fs.readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')),
   )
-  return pids.filter((pid, index) => pid !== process.pid && lines[index]?.includes(base))
+  return pids.filter(
+    (pid, index) => pid !== process.pid && bases.some((base) => lines[index]?.includes(base)),
+  )
 }
 
 function toTheEnd(

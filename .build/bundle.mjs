@@ -1,8 +1,12 @@
 // Makes dist/: the program as one file with V8's code cache beside it, and the library.
 
-import { execFileSync } from 'node:child_process'
-import { chmod, copyFile, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { chmod, copyFile, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { build } from 'esbuild'
 import './schema.mjs'
 
@@ -73,16 +77,44 @@ const source = await build({
 const { NODE_FLAGS } = await import(
   `data:text/javascript,${encodeURIComponent(source.outputFiles[0].text)}`
 )
-// A plan is what most commands load most of. The agent's cache is made under the agent's flags.
-for (const [cache, flags] of [
-  ['main.cache', []],
-  ['agent.cache', NODE_FLAGS],
-]) {
-  const args = ['plan', '--simulate', '-f', path('examples/hello/pak.yaml')]
-  execFileSync(process.execPath, [...flags, `${draft}/pak.js`, ...args], {
-    env: { ...process.env, PAK_RECORD_CODE_CACHE: cache },
-    stdio: 'pipe',
-  })
-}
+await record('main.cache', [], idleAgent)
+// Under the agent's flags: V8 takes a cache only under those that it was made under.
+await record('agent.cache', NODE_FLAGS, async () => ['plan', '--simulate'])
 await rm(path('dist'), { recursive: true, force: true })
 await rename(draft, path('dist'))
+
+/** Have V8 write down what it compiled for the command that `prepare` gives the arguments of. */
+async function record(cache, flags, prepare) {
+  const folder = await mkdtemp(join(tmpdir(), 'pak-build-'))
+  try {
+    const args = await prepare(folder)
+    const file = ['-f', path('examples/hello/pak.yaml')]
+    const run = [...flags, `${draft}/pak.js`, ...args, ...file, '--run-root', folder]
+    await promisify(execFile)(process.execPath, run, {
+      env: { ...process.env, PAK_RECORD_CODE_CACHE: cache },
+    })
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** An `up` that finds everything as it should be is what most commands load most of. */
+async function idleAgent(folder) {
+  const summary = { create: 0, update: 0, recreate: 0, remove: 0, start: 0, stop: 0 }
+  const lines = [
+    { type: 'plan', plan: { project: 'hello', steps: [], summary, warnings: [] } },
+    { type: 'result', ok: true, done: [], failed: [], skipped: [], cancelled: false, leaving: [] },
+  ]
+  const server = createServer((request, response) => {
+    request.resume().once('end', () => {
+      response.setHeader('content-type', 'application/x-ndjson')
+      for (const line of lines) response.write(`${JSON.stringify(line)}\n`)
+      response.end()
+    })
+  })
+  const facts = { pid: process.pid, version, startedAt: new Date(0).toISOString() }
+  await writeFile(join(folder, 'agent.json'), JSON.stringify(facts))
+  await new Promise((resolve) => server.listen(join(folder, 'pak.sock'), resolve))
+  server.unref()
+  return ['up', '--detach']
+}

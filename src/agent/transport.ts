@@ -5,6 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { errorFromFacts, PakError } from '../errors.ts'
 import type { ErrorFacts } from '../model/events.ts'
 
+/** A name of its own, though a socket has none: Node looks for one in the header, which takes it 2 ms. */
+const AGENT_OPTIONS = { keepAlive: true, maxFreeSockets: 2, servername: '' }
 const RETRY_FOR_MS = 3_000
 const RETRY_EVERY_MS = 40
 /** So long may an answer take before the agent is asked whether it lives at all. */
@@ -25,7 +27,7 @@ export interface Call {
 export class Transport {
   readonly #socketPath: string
   readonly #revive: (() => Promise<void>) | null
-  readonly #agent = new Agent({ keepAlive: true, maxFreeSockets: 2 })
+  readonly #agent = new Agent(AGENT_OPTIONS)
 
   /** `revive` starts an agent where there is none any more. */
   constructor(socketPath: string, revive: (() => Promise<void>) | null) {

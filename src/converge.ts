@@ -20,6 +20,8 @@ export interface Convergence {
 
 export interface Application {
   readonly concurrency: number
+  /** See `RunContext`. */
+  readonly hurry?: AbortSignal
   /**
    * Called once with the whole plan, before anything is touched; it will not be where there are
    * problems. Throw here to refuse it.
@@ -48,8 +50,8 @@ export async function converge(
   await application.onPlan(plan, problems)
   if (problems.length > 0) throw obstacle(problems)
   const { executor, signal } = convergence
-  const { concurrency, onEvent } = application
-  return { plan, result: await apply(plan, executor, { signal, concurrency, onEvent }) }
+  const { onPlan: _, ...how } = application
+  return { plan, result: await apply(plan, executor, { ...how, signal }) }
 }
 
 /** The same without the last arrow: what would be done, why, and what stands in the way. */

@@ -11,7 +11,8 @@ export interface PassOutcome {
 }
 
 export interface LoopOptions {
-  readonly pass: (project: string, cause: string) => Promise<PassOutcome>
+  /** `hurry` fires when a user's operation waits for it to end. */
+  readonly pass: (project: string, cause: string, hurry: AbortSignal) => Promise<PassOutcome>
   /** A pass that rejected: a bug or a host in trouble. It is tried again. */
   readonly onError: (project: string, error: unknown) => void
 }
@@ -23,6 +24,8 @@ interface Lane {
   /** A pass that is waiting for its time or its turn. */
   pending: { cause: string; timer: NodeJS.Timeout | null } | null
   wake: NodeJS.Timeout | null
+  /** Of the pass that is under way. */
+  hurry: AbortController | null
   failures: number
   lastPassAt: number
 }
@@ -44,6 +47,7 @@ export class Loop implements AsyncDisposable {
   exclusive<T>(project: string, work: () => Promise<T>): Promise<T> {
     const lane = this.#lane(project)
     lane.failures = 0
+    lane.hurry?.abort()
     return this.#inTurn(project, lane, work)
   }
 
@@ -98,11 +102,13 @@ export class Loop implements AsyncDisposable {
     if (lane.wake !== null) clearTimeout(lane.wake)
     lane.wake = null
     let ok = false
+    lane.hurry = new AbortController()
     try {
-      const outcome = await this.#options.pass(project, cause)
+      const outcome = await this.#options.pass(project, cause, lane.hurry.signal)
       ok = outcome.ok
       this.#wakeAt(project, lane, outcome.wakeAt)
     } finally {
+      lane.hurry = null
       lane.lastPassAt = performance.now()
       lane.failures = ok ? 0 : lane.failures + 1
       if (!ok) this.enqueue(project, 'retry')
@@ -135,6 +141,7 @@ export class Loop implements AsyncDisposable {
       running: 0,
       pending: null,
       wake: null,
+      hurry: null,
       failures: 0,
       lastPassAt: Number.NEGATIVE_INFINITY,
     }

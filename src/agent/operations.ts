@@ -142,7 +142,11 @@ export async function act(
 }
 
 /** One turn of the loop: make good whatever has drifted, ended or become due. */
-export async function pass(shop: Workshop, project: string, cause: string): Promise<PassOutcome> {
+export async function pass(
+  shop: Workshop,
+  project: string,
+  { cause, hurry }: { readonly cause: string; readonly hurry: AbortSignal },
+): Promise<PassOutcome> {
   const desired = await shop.kept.read(project)
   if (desired === null && unfinished(shop.kept.folder(project)) === 'down') {
     const { ok } = await down(shop, project, { desired: null, options: DOWN }, NOBODY)
@@ -156,6 +160,7 @@ export async function pass(shop: Workshop, project: string, cause: string): Prom
   } = await perform(shop, {
     ...workOf(project, 'loop', NOBODY),
     cause,
+    hurry,
     desired,
     decide: (wanted, seen) => {
       plannedAt = shop.now()

@@ -128,7 +128,7 @@ function parseSnapshot(text: string | null): ReturnType<Prober['snapshot']> {
 
 function openLoop(shop: Workshop): Loop {
   return new Loop({
-    pass: (project, cause) => pass(shop, project, cause),
+    pass: (project, cause, hurry) => pass(shop, project, { cause, hurry }),
     onError: (project, error) => {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
       process.stderr.write(`${new Date().toISOString()} project ${project}: ${text}\n`)

@@ -36,6 +36,8 @@ export interface Work {
   readonly desired: DesiredState | null
   readonly decide: (desired: DesiredState | null, observed: ObservedState) => Plan
   readonly signal: AbortSignal
+  /** Ends only what waits. */
+  readonly hurry?: AbortSignal
   /** Before anything is touched, when nothing stands in the way. */
   readonly onAccepted: (plan: Plan) => Promise<void>
   readonly onPlan: (plan: Plan) => void
@@ -73,6 +75,7 @@ export async function perform(shop: Workshop, work: Work): Promise<Finished> {
       },
       {
         concurrency: CONCURRENCY,
+        ...(work.hurry === undefined ? {} : { hurry: work.hurry }),
         onPlan: async (plan, problems) => {
           work.onPlan(plan)
           if (problems.length > 0) return

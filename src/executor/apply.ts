@@ -8,6 +8,8 @@ export interface ApplyOptions {
   readonly signal: AbortSignal
   /** How many things of one kind a handler may have under way at once. */
   readonly concurrency: number
+  /** See `RunContext`. */
+  readonly hurry?: AbortSignal
   readonly onEvent: (event: ApplyEvent) => void
   /** Milliseconds from any origin; for durations. */
   readonly clock?: () => number
@@ -31,10 +33,11 @@ export async function apply(
   options: ApplyOptions,
 ): Promise<ApplyResult> {
   const walk = new Walk(plan.steps, options)
-  const { signal, concurrency, onEvent, clock = () => performance.now() } = options
+  const { signal, concurrency, hurry, onEvent, clock = () => performance.now() } = options
   const warn = (id: string, error: PakError) =>
     onEvent({ type: 'warned', id, error: errorFacts(error) })
-  const context = { project: plan.project, signal, concurrency, warn }
+  const shared = { project: plan.project, signal, concurrency, warn }
+  const context = hurry === undefined ? shared : { ...shared, hurry }
   const running = new Set<Promise<void>>()
   for (;;) {
     if (signal.aborted) walk.skipWaiting()

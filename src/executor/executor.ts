@@ -77,6 +77,8 @@ export interface RunContext {
   readonly signal: AbortSignal
   /** How many things of one kind may be under way at once. */
   readonly concurrency: number
+  /** Somebody waits for the end of this: what itself only waits gives up, what it does is done in peace. */
+  readonly hurry?: AbortSignal
   /** Something went wrong with a step that goes on nevertheless. */
   readonly warn?: (stepId: string, error: PakError) => void
 }

@@ -35,6 +35,23 @@ test('work on one project is done one after the other, in order; another does no
   assert.not(loop.busy)
 })
 
+test('a pass is told that an operation waits for it', async () => {
+  let hurried = false
+  await using loop = new Loop({
+    ...quiet,
+    pass: (_project, _cause, hurry) =>
+      new Promise((resolve) => {
+        hurry.addEventListener('abort', () => {
+          hurried = true
+          resolve(GOOD)
+        })
+        loop.exclusive('a', async () => 'done').then(() => {})
+      }),
+  })
+  loop.enqueue('a', 'change')
+  await eventually('the pass ends', () => hurried && !loop.busy, { everyMs: 2 })
+})
+
 test('an operation that fails does not stop the next', async () => {
   await using loop = new Loop({ ...quiet, pass: async () => GOOD })
   const failing = loop.exclusive('a', async () => {

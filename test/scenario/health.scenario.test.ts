@@ -10,6 +10,7 @@ import {
   freePort,
   killed,
   manifest,
+  pidOf,
   ps,
 } from '../support/fleet.ts'
 import type { PakSandbox } from '../support/pak.ts'
@@ -140,6 +141,28 @@ testUnless(
     assert.is((await ps(sandbox))['web']?.state, 'running')
   },
 )
+
+testUnless(test, fleetLacks(), 'a user does not wait for what the loop waits for', async () => {
+  await using sandbox = await busyboxSandbox()
+  const healthcheck = { test: 'test ! -e /tmp/again', interval: '100ms', retries: 1000 }
+  const services = {
+    db: {
+      command: ['sh', '-c', 'test -e /tmp/ran && touch /tmp/again; touch /tmp/ran; sleep 1000'],
+      stop_signal: 'SIGKILL',
+      restart: 'always',
+      healthcheck,
+    },
+    app: { depends_on: { db: { condition: 'service_healthy' } }, restart: 'always' },
+  }
+  await sandbox.write('pak.yaml', manifest(services))
+  await sandbox.ok(['up', '-d'])
+  await sandbox.ok(['restart', 'db'])
+  await killed(await pidOf(sandbox, 'app'))
+  await eventually('app is due', async () => (await ps(sandbox))['app']?.state === 'restarting')
+  // From here on the loop waits, for five minutes, until db is healthy.
+  await sandbox.ok(['down', '-t', '0'], { timeoutMs: 30_000 })
+  await nothingLeft(sandbox)
+})
 
 testUnless(
   test,

@@ -27,7 +27,8 @@ export function greetContainers(
 ): Promise<readonly StepOutcome[]> {
   const together = { ...context, concurrency: Math.max(1, launches.length) }
   return forEach(launches, together, async (launch) => {
-    const { project, signal } = context
+    const { project, hurry } = context
+    const signal = hurry === undefined ? context.signal : AbortSignal.any([context.signal, hurry])
     const { name } = launch.record
     const { run, spec } = containerRecord(await host.records.of(project), 'start', name)
     if (run?.hooksDue !== true) return

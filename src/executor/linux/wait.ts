@@ -29,7 +29,8 @@ async function waitFor(
   context: RunContext,
 ): Promise<void> {
   for (;;) {
-    if (context.signal.aborted) throw new PakError('cancelled', 'wait: interrupted')
+    if (context.signal.aborted || context.hurry?.aborted === true)
+      throw new PakError('cancelled', 'wait: interrupted')
     const record = (await host.records.of(context.project)).containers.get(container)
     if (record === undefined)
       throw new PakError('conflict', `wait for container \`${container}\`: it is gone`)

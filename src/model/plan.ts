@@ -93,6 +93,8 @@ export interface PlannedServiceAddress {
   readonly affinity: Affinity
   /** `ipv4` as declared; `null`: pak leases one. */
   readonly targets: readonly { readonly container: string; readonly ipv4: string | null }[]
+  /** Addresses that containers declare there: not for the service. Sorted. */
+  readonly reserved: readonly string[]
 }
 
 export interface PlannedPublication extends PublishedPort {

@@ -64,6 +64,8 @@ export interface LeaseRequest {
   readonly wanted: string | null
   /** Addresses that other containers declare and have not taken yet. */
   readonly reserved?: readonly string[]
+  /** Take the highest free address in place of the lowest: far from those that people declare. */
+  readonly fromTop?: boolean
 }
 
 /**
@@ -83,11 +85,22 @@ export function lease(request: LeaseRequest): string {
   }
   const own = Object.hasOwn(request.leases, container) ? request.leases[container] : undefined
   if (own !== undefined && isFree(parseAddress(own), range, holders)) return own
-  for (let at = range.first; at <= range.last; at++) if (!holders.has(at)) return formatAddress(at)
+  const free = firstFree(range, holders, request.fromTop ?? false)
+  if (free !== null) return formatAddress(free)
   throw new PakError(
     'subnet_taken',
     `lease an address for \`${container}\`: none left in ${request.subnet}`,
   )
+}
+
+function firstFree(
+  { first, last }: Cidr,
+  holders: ReadonlyMap<number, string>,
+  fromTop: boolean,
+): number | null {
+  const [from, step] = fromTop ? [last, -1] : [first, 1]
+  for (let at = from; at >= first && at <= last; at += step) if (!holders.has(at)) return at
+  return null
 }
 
 function claim(wanted: string, range: Cidr, holders: ReadonlyMap<number, string>): string {

@@ -116,7 +116,9 @@ export function behind(
         const targets = picked
           .map(({ member, ipv4 }) => ({ container: member.container, ipv4 }))
           .sort(byText(({ container }) => container))
-        return { service, network, affinity: targets.length > 1 ? affinity : 'none', targets }
+        const reserved = declaredIn(members, network)
+        const chosen = targets.length > 1 ? affinity : 'none'
+        return { service, network, affinity: chosen, targets, reserved }
       })
       .sort(byText(({ service, network }) => `${service} ${network}`)),
   }
@@ -173,6 +175,12 @@ function addresses(members: readonly Member[], manner: (service: string) => Mann
     return [{ service, network: first.network, affinity: manner(service).affinity, group }]
   })
 }
+
+const declaredIn = (members: readonly Member[], network: string): readonly string[] =>
+  members
+    .flatMap(({ spec }) => spec.networks)
+    .flatMap((on) => (on.network === network && on.ipv4 !== null ? on.ipv4 : []))
+    .sort(compareText)
 
 export const placeText = ({
   hostIp,

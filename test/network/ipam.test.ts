@@ -167,4 +167,20 @@ test('routes, addresses and name servers count as taken; defaults in any disguis
   ])
 })
 
+test('the highest free address, past what others declare', () => {
+  const request = {
+    subnet: '10.0.0.0/24',
+    gateway: '10.0.0.1',
+    leases: { a: '10.0.0.254' },
+    container: 'service:web',
+    wanted: null,
+    reserved: ['10.0.0.253'],
+    fromTop: true,
+  }
+  assert.is(lease(request), '10.0.0.252')
+  const leases = { ...request.leases, 'service:web': '10.0.0.99' }
+  assert.is(lease({ ...request, leases }), '10.0.0.99')
+  assert.is(lease({ ...request, leases, reserved: ['10.0.0.99'] }), '10.0.0.253')
+})
+
 test.run()

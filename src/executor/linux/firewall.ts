@@ -116,6 +116,14 @@ async function knownNetworks(
   })
 }
 
+interface Wish {
+  readonly container: string
+  readonly network: string
+  readonly ipv4: string | null
+  readonly reserved?: readonly string[]
+  readonly fromTop?: boolean
+}
+
 interface Leased {
   readonly published: readonly Publication[]
   readonly services: readonly ServiceAddress[]
@@ -127,15 +135,17 @@ async function leased(
   projectName: string,
   { published, services }: FirewallStep['args'],
 ): Promise<Leased> {
-  const wanted = [
+  const wanted: readonly Wish[] = [
     ...published,
-    ...services.flatMap(({ service, network, targets }) => [
+    ...services.flatMap(({ service, network, targets, reserved }) => [
       ...targets.map((target) => ({ ...target, network })),
-      { container: serviceLease(service), network, ipv4: null },
+      { container: serviceLease(service), network, ipv4: null, reserved, fromTop: true },
     ]),
   ]
-  const requests = wanted.map(({ container, network, ipv4 }) => ({
+  const requests = wanted.map(({ container, network, ipv4, reserved = [], fromTop = false }) => ({
     container,
+    reserved,
+    fromTop,
     networks: [{ network, ipv4, aliases: [] }],
   }))
   const addresses = await leaseAddresses(host, projectName, requests)

@@ -138,6 +138,9 @@ export async function hostEnds(host: LinuxHost, record: ContainerRecord): Promis
 
 interface LeaseRequest {
   readonly container: string
+  /** See `lease`. */
+  readonly reserved?: readonly string[]
+  readonly fromTop?: boolean
   readonly networks: readonly Attachment[]
 }
 
@@ -152,14 +155,15 @@ export async function leaseAddresses(
 ): Promise<readonly (Readonly<Record<string, string>> | PakError)[]> {
   const { networks } = await host.records.of(projectName)
   const changed = new Set<string>()
-  const leased = requests.map(({ container, networks: attachments }) => {
+  const leased = requests.map(({ networks: attachments, ...request }) => {
+    const { container } = request
     try {
       return Object.fromEntries(
         attachments.map(({ network, ipv4 }) => {
           const record = networks.get(network)
           if (record === undefined)
             throw new PakError('conflict', `lease address \`${container}\`: no network ${network}`)
-          const address = lease({ ...record, container, wanted: ipv4 })
+          const address = lease({ ...record, ...request, wanted: ipv4 })
           if (record.leases[container] !== address) {
             networks.set(network, { ...record, leases: { ...record.leases, [container]: address } })
             changed.add(network)

@@ -8,13 +8,43 @@ export async function observeOthers(kernel: Kernel): Promise<readonly OtherChain
   const chains = objects.flatMap(({ chain }) => (chain === undefined ? [] : baseChain(chain)))
   return Promise.all(
     chains.map(async (chain) => {
-      const listed = await nftList(kernel, [`list chain ${nameOf(chain)}`])
-      const rules = ((listed ?? []) as readonly NftObject[]).flatMap(({ rule }) =>
-        rule === undefined ? [] : [otherRule(rule)],
+      const rules = await rulesOf(kernel, chain)
+      const named = new Set(rules.flatMap(({ goesTo }) => goesTo ?? []))
+      const targets = [...named].filter((name) => WORD.test(name))
+      const ends = await Promise.all(
+        targets.map(async (name) => endsAll(await rulesOf(kernel, { ...chain, chain: name }))),
       )
-      return { ...chain, rules }
+      // As with `-j LOGDROP`: written in one chain, for all that reach the end of another.
+      const deadly = new Set(targets.filter((_, index) => ends[index]))
+      return {
+        ...chain,
+        rules: rules.map((rule) => ({
+          ...rule,
+          stops: rule.stops || (rule.goesTo !== null && deadly.has(rule.goesTo)),
+        })),
+      }
     }),
   )
+}
+
+async function rulesOf(kernel: Kernel, chain: OtherChain): Promise<readonly ReadRule[]> {
+  const listed = (await nftList(kernel, [`list chain ${nameOf(chain)}`])) ?? []
+  return (listed as readonly NftObject[]).flatMap(({ rule }) =>
+    rule === undefined ? [] : [otherRule(rule)],
+  )
+}
+
+/** Whether nothing that goes into a chain comes out again, unless one of its rules knows it. */
+function endsAll(rules: readonly ReadRule[]): boolean {
+  const deciding = rules.find(({ stops, lets }) => stops || lets)
+  return deciding?.stops ?? false
+}
+
+interface ReadRule extends OtherRule {
+  /** Accepts or returns everything. */
+  readonly lets: boolean
+  /** The chain that everything goes to; `null`: none. */
+  readonly goesTo: string | null
 }
 
 const WORD = /^[A-Za-z][A-Za-z0-9_.-]{0,127}$/
@@ -64,19 +94,27 @@ interface NftExpression {
 /** Neither decides nor lets anything by. */
 const SILENT: ReadonlySet<string> = new Set(['counter', 'log'])
 
-function otherRule({ handle = 0, comment = '', expr = [] }: NftRule): OtherRule {
+function otherRule({ handle = 0, comment = '', expr = [] }: NftRule): ReadRule {
   const telling = expr.filter((each) => !isRemark(each))
   const [only] = telling
-  const stops = telling.length === 1 && only !== undefined && ('drop' in only || 'reject' in only)
-  const restored = comment === '' && expr.some((each) => 'xt' in each && isRemark(each))
-  return { handle, comment, shape: shapeFrom(telling), stops, restored }
+  const all = telling.length === 1 ? (only ?? {}) : {}
+  const stops = 'drop' in all || 'reject' in all || xtName(all) === 'REJECT'
+  const lets = 'accept' in all || 'return' in all
+  const { target } = (all['jump'] ?? all['goto'] ?? {}) as { target?: unknown }
+  const goesTo = typeof target === 'string' ? target : null
+  const restored = comment === '' && expr.some((each) => xtName(each) === 'comment')
+  return { handle, comment, shape: shapeFrom(telling), stops, restored, lets, goesTo }
 }
 
 const isRemark = (expression: NftExpression): boolean => {
   const [key = ''] = Object.keys(expression)
-  // As iptables-restore writes a comment.
+  return SILENT.has(key) || ['comment', 'LOG', 'NFLOG'].includes(xtName(expression) ?? '')
+}
+
+/** What iptables keeps in its own words, of which nft shows the name alone: comments, `-j REJECT`, `-j LOG`. */
+function xtName(expression: NftExpression): string | null {
   const { name } = (expression['xt'] ?? {}) as { name?: unknown }
-  return SILENT.has(key) || name === 'comment'
+  return typeof name === 'string' ? name : null
 }
 
 function shapeFrom(expressions: readonly NftExpression[]): string | null {

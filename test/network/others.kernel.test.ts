@@ -59,6 +59,17 @@ table ip filter {
     ct state related,established counter accept
   }
 }`,
+  'in a chain that all the rest goes to': `
+table ip filter {
+  chain LOGDROP { limit rate 1/minute counter log; counter drop; }
+  chain ours { iifname "lo" accept; return; }
+  chain FORWARD {
+    type filter hook forward priority filter; policy accept;
+    ct state related,established counter accept
+    counter jump ours
+    counter jump LOGDROP
+  }
+}`,
   'as somebody writes it by hand': `
 table inet filter {
   chain forward {
@@ -159,6 +170,23 @@ testUnless(test, lacking, 'what an administrator drops before stays dropped', as
   assert.is(await outside.ask('203.0.113.1', 8080), 'web 203.0.113.2')
   await host.run('nft', 'insert rule ip filter DOCKER-USER ip saddr 203.0.113.2 drop')
   assert.is(await outside.ask('203.0.113.1', 8080), '')
+})
+
+testUnless(test, lacking, 'with the rules that iptables-services come with', async () => {
+  await using here = await lab()
+  const { host } = here
+  const rules = [
+    '-A FORWARD -m state --state RELATED,ESTABLISHED -j ACCEPT',
+    '-A FORWARD -j LOG',
+    '-A FORWARD -j REJECT --reject-with icmp-host-prohibited',
+  ]
+  for (const rule of rules)
+    if ((await host.kernel.run('iptables', rule.split(' '))).exitCode !== 0) return
+  const before = await host.run('iptables', '-S')
+  await applyFirewall(host.kernel, { ...REQUEST, others: await observeOthers(host.kernel) })
+  assert.equal(await reached(here), ALL)
+  await removeFirewall(host.kernel, { ...REQUEST, others: await observeOthers(host.kernel) })
+  assert.is(await host.run('iptables', '-S'), before)
 })
 
 testUnless(

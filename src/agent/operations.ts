@@ -8,6 +8,7 @@ import { planAction } from '../plan/action.ts'
 import { planDown } from '../plan/down.ts'
 import { withoutService, withoutStart } from '../plan/one-off.ts'
 import { plan } from '../plan/plan.ts'
+import { type Reported, reportedBy, tolerated } from '../plan/tolerance.ts'
 import { unfinished } from './journal.ts'
 import { keptAfterRemove, keptAfterUp } from './kept.ts'
 import type { PassOutcome } from './loop.ts'
@@ -66,6 +67,7 @@ export async function up(
 ): Promise<ResultLine> {
   shop.restarts.forget(project)
   shop.contest.forget(project)
+  shop.reports.forget(project)
   shop.starts.forget(project)
   const decide = decideUp(shop, options, await otherOrigin(shop, project, options.origin))
   const { result } = await perform(shop, {
@@ -106,6 +108,7 @@ export async function down(
 ): Promise<ResultLine> {
   shop.restarts.forget(project)
   shop.contest.forget(project)
+  shop.reports.forget(project)
   shop.starts.forget(project)
   const { result } = await perform(shop, {
     ...workOf(project, 'down', caller),
@@ -126,6 +129,7 @@ export async function act(
 ): Promise<ResultLine> {
   shop.restarts.forget(project)
   shop.contest.forget(project)
+  shop.reports.forget(project)
   shop.starts.forget(project)
   const { result } = await perform(shop, {
     ...workOf(project, 'action', caller),
@@ -153,6 +157,7 @@ export async function pass(
     return { ok, wakeAt: null }
   }
   let plannedAt = shop.now()
+  let found: readonly Reported[] = []
   const {
     result,
     observed,
@@ -164,13 +169,17 @@ export async function pass(
     desired,
     decide: (wanted, seen) => {
       plannedAt = shop.now()
-      return wanted === null
-        ? nothing(project)
-        : plan(wanted, seen, loopOptions(shop, project, plannedAt))
+      if (wanted === null) return nothing(project)
+      const options = loopOptions(shop, project, plannedAt)
+      const modes = tolerated(wanted, seen)
+      if (modes.size === 0) return plan(wanted, seen, options)
+      found = reportedBy(plan(wanted, seen, options), modes)
+      return plan(wanted, seen, { ...options, leave: new Set([...options.leave, ...modes.keys()]) })
     },
     onAccepted: async () => {},
   })
   shop.events.add(shop.contest.count(planned, plannedAt))
+  shop.events.add(shop.reports.news(project, found, plannedAt))
   const ok = shop.starts.count(planned, result, shop.now())
   const dueAt = shop.starts.dueAt(project, plannedAt)
   const wakeAt = desired === null ? null : nextLook(observed, { plannedAt, dueAt })

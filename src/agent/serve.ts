@@ -14,6 +14,7 @@ import { Loop } from './loop.ts'
 import { pass } from './operations.ts'
 import type { AgentContext, AgentParts, DnsSockets, Roots } from './parts.ts'
 import { Prober } from './prober.ts'
+import { Reports } from './reports.ts'
 import { RestartMemory } from './restarts.ts'
 import { refreshHealth, type Workshop } from './work.ts'
 
@@ -109,6 +110,7 @@ async function openShop(
     prober,
     restarts: new RestartMemory(),
     contest: new Contest(),
+    reports: new Reports(),
     starts: new FailedStarts(),
     now,
   }

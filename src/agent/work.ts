@@ -12,6 +12,7 @@ import { beginJournal, type JournalRun, type Verb } from './journal.ts'
 import type { KeptStore } from './kept-store.ts'
 import type { AgentParts } from './parts.ts'
 import type { Prober } from './prober.ts'
+import type { Reports } from './reports.ts'
 import type { RestartMemory } from './restarts.ts'
 
 /** At most this many things of one kind are under way at once: more only wait for the kernel. */
@@ -25,6 +26,7 @@ export interface Workshop {
   readonly prober: Prober
   readonly restarts: RestartMemory
   readonly contest: Contest
+  readonly reports: Reports
   readonly starts: FailedStarts
   readonly now: () => Date
 }

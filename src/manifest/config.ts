@@ -27,6 +27,7 @@ export function toManifest(desired: DesiredState): Plain {
     compact({
       name: desired.project,
       limits: limits(desired.limits),
+      drift: desired.drift === 'repair' ? null : desired.drift,
       containers: byName(desired.services, service),
       networks: byName(desired.networks, network),
       volumes: byName(desired.volumes, ({ labels }) => compact({ labels: unlessEmpty(labels) })),
@@ -112,12 +113,16 @@ function network({ driver, internal, subnet, gateway, labels }: Network): Plain 
   })
 }
 
-function service({ name: _, replicas, containerName, dependsOn, container }: Service): Plain {
+function service(declared: Service): Plain {
+  const { replicas, containerName, endpointMode, affinity, drift, dependsOn, container } = declared
   const dependencies = dependsOn.map(({ service: other, ...rest }) => [other, rest] as const)
   return compact({
     ...process(container),
     container_name: containerName,
     replicas: replicas === 1 ? null : replicas,
+    endpoint_mode: endpointMode,
+    session_affinity: affinity === 'none' ? null : affinity,
+    drift: drift ?? null,
     depends_on: unlessEmpty(Object.fromEntries(dependencies)),
     limits: limits(container.limits),
     ...storage(container),

@@ -35,6 +35,7 @@ export function toDesired(
   return {
     project,
     limits: draft.limits,
+    drift: draft.drift,
     services,
     networks: usedNetworks.flatMap((name) => {
       const network = networks.get(name) ?? (name === DEFAULT_NETWORK ? PLAIN_DEFAULT : null)

@@ -1,4 +1,4 @@
-import type { EndpointMode, Network, Service, Volume } from '../model/desired.ts'
+import type { DriftMode, EndpointMode, Network, Service, Volume } from '../model/desired.ts'
 import type { Limits } from '../model/limits.ts'
 import { normalizeContainer } from './container.ts'
 import { type Context, compare, take, takeEach } from './context.ts'
@@ -14,6 +14,7 @@ import { child, entriesOf, type Field, textOf } from './tree.ts'
 export interface Draft {
   readonly root: Field
   readonly limits: Limits
+  readonly drift: DriftMode
   readonly services: readonly ServiceDraft[]
   readonly networks: readonly Declared<Network>[]
   readonly volumes: readonly Declared<Volume>[]
@@ -40,6 +41,7 @@ export async function normalizeManifest(context: Context, root: Field): Promise<
   return {
     root,
     limits: normalizeLimits(context, child(root, 'limits')),
+    drift: driftMode(root) ?? 'repair',
     services: fields.map(([name, field]) => normalizeService(context, { name, field, files })),
     networks: declared(root, 'networks', (name, field) => normalizeNetwork(context, name, field)),
     volumes: declared(root, 'volumes', (name, field) => ({
@@ -75,6 +77,7 @@ function normalizeService(
     }),
     endpointMode: normalizeEndpointMode(context, field),
     affinity: textOf(child(field, 'session_affinity')) === 'client_ip' ? 'client_ip' : 'none',
+    drift: driftMode(field),
     dependsOn: normalizeDependencies(context, child(field, 'depends_on'), container),
     container,
   }
@@ -85,6 +88,12 @@ function normalizeService(
 function normalizeEndpointMode(context: Context, field: Field): EndpointMode | null {
   const written = [child(field, 'endpoint_mode'), child(child(field, 'deploy'), 'endpoint_mode')]
   return agreed<EndpointMode>(context, written, (text) => (text === 'vip' ? 'vip' : 'dnsrr'))
+}
+
+/** The schema lets three words through. */
+function driftMode(field: Field): DriftMode | null {
+  const text = textOf(child(field, 'drift'))
+  return text === 'repair' || text === 'report' || text === 'off' ? text : null
 }
 
 const parseReplicas = parseInteger({ what: 'number of replicas', least: 0, most: 10_000 })

@@ -5,11 +5,16 @@ export interface DesiredState {
   readonly project: string
   /** A ceiling for the whole project: its parent cgroup. */
   readonly limits: Limits
+  /** For networks, the firewall, and services that do not say; what an earlier version kept has none. */
+  readonly drift?: DriftMode
   /** Sorted by name, as are `networks` and `volumes`. Services switched off by a profile are not here. */
   readonly services: readonly Service[]
   readonly networks: readonly Network[]
   readonly volumes: readonly Volume[]
 }
+
+/** What pak does by itself about what others changed: put it right, say so, or nothing. */
+export type DriftMode = 'repair' | 'report' | 'off'
 
 export interface Service {
   readonly name: string
@@ -19,6 +24,8 @@ export interface Service {
   /** `null`: `vip` for more than one replica, and for what has had an address of its own before. */
   readonly endpointMode: EndpointMode | null
   readonly affinity: Affinity
+  /** `null`: as the project. */
+  readonly drift?: DriftMode | null
   /** Sorted by service. */
   readonly dependsOn: readonly Dependency[]
   /** Everything that decides how each replica is made and kept. */

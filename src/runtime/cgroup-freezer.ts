@@ -6,11 +6,7 @@ import { type CgroupMounts, pathIn } from './cgroup-mounts.ts'
 const LIMIT_MS = 10_000
 
 /** What the kernel says: `freezer.state` on v1, `frozen` of `cgroup.events` on v2 (cgroups(7)). */
-export async function isFrozen(
-  kernel: Kernel,
-  mounts: CgroupMounts,
-  path: string,
-): Promise<boolean> {
+export function isFrozen(kernel: Kernel, mounts: CgroupMounts, path: string): boolean {
   if (!hasFreezer(mounts)) return false
   if (mounts.version === 1)
     return kernel.readNow(pathIn(mounts, 'freezer', path, 'freezer.state'))?.trim() === 'FROZEN'
@@ -26,7 +22,7 @@ export async function freeze(kernel: Kernel, mounts: CgroupMounts, path: string)
   for (let pauseMs = 1; ; pauseMs = Math.min(pauseMs * 2, 50)) {
     // On v1 a fork under way can escape the first time: FREEZING until it is written once more.
     await requestFreeze(kernel, mounts, path)
-    if (await isFrozen(kernel, mounts, path)) return
+    if (isFrozen(kernel, mounts, path)) return
     if (performance.now() > deadline) break
     await new Promise((resolve) => setTimeout(resolve, pauseMs))
   }

@@ -50,7 +50,7 @@ export interface CgroupHost {
   oomKills(path: string): Promise<number>
   pids(path: string): Promise<readonly number[]>
   /** Whether its processes get no time, because it or a cgroup above it is frozen. */
-  isFrozen(path: string): Promise<boolean>
+  isFrozen(path: string): boolean
   /** Resolves when all of its processes stand still. PakError `host` where the kernel has no freezer. */
   freeze(path: string): Promise<void>
   /** Let them go on. What is not frozen, or gone, is success. */

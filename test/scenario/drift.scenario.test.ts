@@ -1,12 +1,11 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { PakEvent } from '../../src/model/events.ts'
-import { eventually } from '../support/eventually.ts'
 import type { PakSandbox } from '../support/pak.ts'
 import { testUnless } from '../support/skip.ts'
+import { memoryFile, number, settled, told, within, within3s } from './damage.ts'
 import { cgroupOf } from './lab.ts'
 import { containers, lacking, pids, SLEEPS, stage } from './stage.ts'
 
@@ -70,8 +69,7 @@ interface Target {
   readonly pid: number
 }
 
-const inside = (pid: number, ...args: readonly string[]) =>
-  execFileSync('nsenter', [`--net=/proc/${pid}/ns/net`, 'ip', ...args], { encoding: 'utf8' })
+const inside = (pid: number, ...args: readonly string[]) => within(pid, 'net', 'ip', ...args)
 
 const DAMAGES: readonly Damage[] = [
   {
@@ -157,33 +155,6 @@ testUnless(test, lacking, 'a flushed nft table is written anew', async () => {
   assert.equal(await pids(pak), before)
 })
 
-const within3s = (what: string, check: () => boolean) =>
-  eventually(what, check, { withinMs: 3_000 })
-
-/** As `pak events` tells it, which would not end. */
-async function told(pak: PakSandbox, event: RegExp): Promise<void> {
-  await eventually(`an event like ${event}`, async () => {
-    const lines = readFileSync(join(pak.root, 'events.ndjson'), 'utf8').trim().split('\n')
-    const events = lines.map((line) => JSON.parse(line) as PakEvent)
-    assert.ok(
-      events.some((one) => event.test(`${one.type} ${one.on} ${factOf(one)}`)),
-      lines.at(-1),
-    )
-    return true
-  })
-}
-
-const factOf = ({ because }: PakEvent): string => (because?.kind === 'drift' ? because.fact : '')
-
-/** Long enough for the agent to have looked once: what it watches it has found by then. */
-async function settled(pak: PakSandbox): Promise<void> {
-  const from = Date.now()
-  await eventually('the agent has looked', async () => {
-    await pak.ok(['ps'])
-    return Date.now() - from > 2_500
-  })
-}
-
 async function targetOf(pak: PakSandbox): Promise<Target> {
   const row = Object.values(await containers(pak)).find(({ service }) => service === 'a')
   const address = row?.networks['front']?.ip ?? ''
@@ -211,14 +182,6 @@ function tableWith(bridge: string): string | null {
     if (line.includes(bridge)) return table
   }
   return null
-}
-
-const number = (file: string): number => Number(readFileSync(file, 'utf8'))
-
-function memoryFile(pid: number): string {
-  const folder = cgroupOf(pid, 'memory')
-  const old = join(folder, 'memory.limit_in_bytes')
-  return existsSync(old) ? old : join(folder, 'memory.max')
 }
 
 test.run()

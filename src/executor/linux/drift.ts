@@ -36,6 +36,7 @@ export function differences(host: LinuxHost, records: ProjectRecords): Differenc
         if (run === null || !lives(host, run)) return []
         const drift = [
           ...strayDrift(host, records.name, { record, run }),
+          ...thawDrift(host, records.name, record),
           ...wiringDrift(host, { record, run }, ground),
           ...lostMounts(host, record, run).map((fact): Drift => ({ of: 'mounts', fact })),
         ]
@@ -101,6 +102,15 @@ function strayDrift(
   return [
     { of: 'process', fact: `process ${run.pid} was in cgroup ${place}, should be in ${cgroup}` },
   ]
+}
+
+function thawDrift(
+  { cgroups, layout }: LinuxHost,
+  projectName: string,
+  { name, paused }: ContainerRecord,
+): readonly Drift[] {
+  if (paused !== true || cgroups.isFrozen(layout.cgroup(projectName, name))) return []
+  return [{ of: 'process', fact: 'it was running, should be paused' }]
 }
 
 /** What is wrong with a bridge is the network's: what follows from it for a container is not told again. */

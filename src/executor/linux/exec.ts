@@ -21,7 +21,7 @@ export async function execInvocation(
   if (record === undefined || run === null || !(await isAlive(host.kernel, run)))
     throw new PakError('conflict', `exec in \`${request.container}\`: it is not running`)
   // A process that joins a frozen cgroup would hang, and its caller with it.
-  if (await host.cgroups.isFrozen(host.layout.cgroup(request.project, record.name)))
+  if (host.cgroups.isFrozen(host.layout.cgroup(request.project, record.name)))
     throw new PakError('conflict', `exec in \`${request.container}\`: it is paused`, {
       hint: `pak unpause ${record.service}`,
     })

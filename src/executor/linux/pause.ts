@@ -4,21 +4,30 @@ import type { StepOf } from '../../model/plan.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
 import { forEach } from './batch.ts'
 import type { LinuxHost } from './host.ts'
+import type { ContainerRecord } from './records.ts'
 import { currentRun } from './runs.ts'
 
 /** Through the freezer itself, not the OCI runtime: it is where `inspect` looks, too. */
-export const pauseContainers = handler('container.pause', 'pause', (host, cgroup) =>
-  host.cgroups.freeze(cgroup),
-)
+export const pauseContainers = handler('container.pause', 'pause', async (host, paused) => {
+  await host.cgroups.freeze(host.layout.cgroup(paused.project, paused.record.name))
+  await host.records.putContainer(paused.project, { ...paused.record, paused: true })
+})
 
-export const unpauseContainers = handler('container.unpause', 'unpause', (host, cgroup) =>
-  host.cgroups.thaw(cgroup),
-)
+/** Written down first: what is thawed though it should be paused has drifted. */
+export const unpauseContainers = handler('container.unpause', 'unpause', async (host, paused) => {
+  await host.records.putContainer(paused.project, { ...paused.record, paused: false })
+  await host.cgroups.thaw(host.layout.cgroup(paused.project, paused.record.name))
+})
+
+interface Paused {
+  readonly project: string
+  readonly record: ContainerRecord
+}
 
 function handler<O extends 'container.pause' | 'container.unpause'>(
   _op: O,
   verb: string,
-  act: (host: LinuxHost, cgroup: string) => Promise<void>,
+  act: (host: LinuxHost, paused: Paused) => Promise<void>,
 ) {
   return async (
     host: LinuxHost,
@@ -29,9 +38,9 @@ function handler<O extends 'container.pause' | 'container.unpause'>(
     return forEach(steps, context, async ({ args: { container } }) => {
       const record = containers.get(container)
       const run = record === undefined ? null : await currentRun(host, record)
-      if (run === null || !(await isAlive(host.kernel, run)))
+      if (record === undefined || run === null || !(await isAlive(host.kernel, run)))
         throw new PakError('conflict', `${verb} container \`${container}\`: it is not running`)
-      await act(host, host.layout.cgroup(context.project, container))
+      await act(host, { project: context.project, record: { ...record, run } })
     })
   }
 }

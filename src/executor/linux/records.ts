@@ -53,6 +53,8 @@ export interface ContainerRecord {
   /** The current run; `null` when it has never run, or its end is settled in `exit`. */
   readonly run: Run | null
   readonly exit: Exit | null
+  /** The current run was paused, and not by others. */
+  readonly paused?: boolean
 }
 
 export interface Run {

@@ -21,5 +21,6 @@ export async function repairContainers(
     if (host.cgroups.strayed(cgroup, pid) !== null) await host.cgroups.adopt(cgroup, pid)
     await host.cgroups.update(cgroup, record.spec.limits)
     await rewire(host, context.project, { record, pid })
+    if (record.paused === true) await host.cgroups.freeze(cgroup)
   })
 }

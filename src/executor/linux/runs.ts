@@ -32,7 +32,7 @@ export async function statusOf(
       record.spec.healthcheck === null
         ? null
         : (host.healthOf(record.id, run.startedAt) ?? 'starting')
-    const frozen = await host.cgroups.isFrozen(host.layout.cgroup(projectName, record.name))
+    const frozen = host.cgroups.isFrozen(host.layout.cgroup(projectName, record.name))
     const state = frozen ? 'paused' : 'running'
     return { state, pid: run.pid, startedAt: run.startedAt, health }
   }

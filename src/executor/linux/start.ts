@@ -185,6 +185,6 @@ async function letGo(
       await host.oci.start(record.id)
     const run = { ...process, startedAt, ...dueHooks(record) }
     launch.running = true
-    await host.records.putContainer(context.project, { ...record, run, exit: null })
+    await host.records.putContainer(context.project, { ...record, run, exit: null, paused: false })
   })
 }

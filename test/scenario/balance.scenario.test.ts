@@ -1,9 +1,12 @@
 // not in the emulated machine: nothing of it depends on the version of cgroups, and it starts Node dozens of times
 import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { ObservedState } from '../../src/model/observed.ts'
 import { eventually } from '../support/eventually.ts'
 import type { PakSandbox } from '../support/pak.ts'
 import { testUnless } from '../support/skip.ts'
@@ -103,6 +106,51 @@ testUnless(
   },
 )
 
+const GREETER = `require('net').createServer((s) => {
+  s.on('error', () => {}).write(require('os').hostname() + '\\n')
+  s.on('data', (d) => s.write(d))
+}).listen(80)`
+
+testUnless(
+  test,
+  lacking,
+  'under load a replica is killed: the others keep their connections, and get all new ones',
+  async () => {
+    await using pak = await stage()
+    const port = await freePort()
+    const command = JSON.stringify([process.execPath, '-e', GREETER])
+    const service = `rootfs: /\n    stop_signal: SIGKILL\n    command: ${command}`
+    await pak.write(
+      'pak.yaml',
+      `name: paktb\ncontainers:\n  web:\n    ${service}\n    replicas: 4\n    ports: ["${port}:80"]\n`,
+    )
+    await pak.ok(['up', '-d'])
+    await eventually('all of them', async () => {
+      const names = await Promise.all(Array.from({ length: 40 }, () => greeting(port)))
+      return new Set(names).size === 4 && !names.includes('')
+    })
+    const held = await Promise.all(Array.from({ length: 40 }, () => hold(port)))
+    const victim = 'paktb-web-3'
+    await using load = startLoad(port)
+    const pid = (await pids(pak))[victim]
+    assert.ok(pid)
+    process.kill(pid, 'SIGKILL')
+    await eventually('a pass', async () => {
+      const { firewall } = JSON.parse(await pak.ok(['inspect'])) as ObservedState
+      return !firewall.published.some(({ container }) => container === victim)
+    })
+    load.mark()
+    await eventually('hundreds of connections', () => load.since.length > 400)
+    await load[Symbol.asyncDispose]()
+    assert.equal([...new Set(load.since)].sort(), ['paktb-web-1', 'paktb-web-2', 'paktb-web-4'])
+    for (const { name, socket, echo } of held) {
+      if (name !== victim) assert.is(await echo(), '?', name)
+      socket.destroy()
+    }
+    assert.ok(held.some(({ name }) => name === victim))
+  },
+)
+
 testUnless(test, lacking, 'what balances comes back after a flush', async () => {
   await using pak = await stage()
   const port = await freePort()
@@ -128,6 +176,67 @@ testUnless(test, lacking, 'what balances comes back after a flush', async () => 
   await pak.ok(['down'])
   assert.not.match(execFileSync('nft', ['list', 'tables'], { encoding: 'utf8' }), table)
 })
+
+/** What the server says first; empty where nothing comes. */
+function greeting(port: number): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1')
+    socket.setTimeout(2_000, () => socket.destroy())
+    socket
+      .on('error', () => {})
+      .once('data', (data) => {
+        resolve(String(data).trim())
+        socket.destroy()
+      })
+    socket.once('close', () => resolve(''))
+  })
+}
+
+interface Held {
+  readonly name: string
+  readonly socket: Socket
+  /** What comes back for `?`. */
+  echo(): Promise<string>
+}
+
+async function hold(port: number): Promise<Held> {
+  const socket = connect(port, '127.0.0.1').on('error', () => {})
+  const heard = async () => {
+    const [data] = await once(socket, 'data', { signal: AbortSignal.timeout(3_000) })
+    return String(data)
+  }
+  const name = (await heard()).trim()
+  const echo = () => {
+    socket.write('?')
+    return heard().catch(() => 'nothing')
+  }
+  return { name, socket, echo }
+}
+
+/** Connects without pause, eight at a time; `since` is who answered those that began after the mark. */
+function startLoad(port: number) {
+  const since: string[] = []
+  let [marked, going] = [false, true]
+  const worker = async () => {
+    while (going) {
+      const counts = marked
+      const name = await greeting(port)
+      if (counts) since.push(name)
+    }
+  }
+  const workers = Array.from({ length: 8 }, worker)
+  const mark = () => {
+    marked = true
+  }
+  return {
+    since,
+    mark,
+    async [Symbol.asyncDispose]() {
+      going = false
+      await Promise.all(workers)
+    },
+  }
+}
 
 /** Who answers when the service is asked often, from inside another one. */
 async function answers(pak: PakSandbox, name: string, from = 'client'): Promise<readonly string[]> {

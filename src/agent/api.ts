@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Desk } from './desk.ts'
+import { explain } from './explain.ts'
 import { LineWriter, RequestError, readJson, refuseBrowsers, sendError, sendJson } from './http.ts'
 import { act, type Caller, down, planUp, up } from './operations.ts'
 import {
@@ -54,6 +55,7 @@ const ROUTES: readonly (readonly [method: string, path: RegExp, handler: Handler
   ['GET', /^\/v1\/networks$/, ({ desk, query }) => desk.networks(projectOf(query))],
   ['GET', /^\/v1\/inspect$/, ({ desk, query }) => desk.inspect(parseProject(query.get('project')))],
   ['GET', /^\/v1\/events$/, events],
+  ['GET', /^\/v1\/explain$/, explained],
   ['GET', /^\/v1\/volumes$/, ({ desk }) => desk.shop.parts.volumes.list()],
   ['DELETE', /^\/v1\/volumes\/([^/]+)\/([^/]+)$/, removeVolume],
   ['GET', /^\/v1\/images$/, ({ desk }) => desk.shop.parts.images.list()],
@@ -204,6 +206,19 @@ async function events({ desk, query, response }: Exchange): Promise<undefined> {
     await new Promise((resolve) => response.once('close', resolve))
   }
   await lines.end()
+}
+
+async function explained({ desk, query }: Exchange): Promise<unknown> {
+  const project = parseProject(query.get('project'))
+  const service = parseName(query.get('service'), 'service')
+  const { shop } = desk
+  const [observed, kept, events] = await Promise.all([
+    desk.inspect(project),
+    shop.kept.read(project),
+    shop.events.past(project, null),
+  ])
+  const healthOf = (id: string) => shop.prober.detailsOf(id)
+  return explain({ project, service, observed, kept, events, healthOf })
 }
 
 async function removeVolume({ desk, words }: Exchange): Promise<unknown> {

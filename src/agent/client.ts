@@ -7,6 +7,7 @@ import type { PakEvent } from '../model/events.ts'
 import type { ImageRecord } from '../model/image.ts'
 import type { ObservedState } from '../model/observed.ts'
 import type { ProcessRow, UsageRow } from '../model/usage.ts'
+import type { Explanation } from './explain.ts'
 import { type Call, Transport } from './transport.ts'
 import type {
   ActionRequest,
@@ -99,6 +100,11 @@ export class AgentClient {
     const path = `/v1/events${query({ project, since, follow: follow ? 'true' : null })}`
     const call = { method: 'GET', path, idempotent: true, signal } as const
     return this.#transport.lines(call) as AsyncIterable<unknown> as AsyncIterable<PakEvent>
+  }
+
+  /** Why a service is as it is. */
+  explain(project: string, service: string): Promise<Explanation> {
+    return this.#get(`/v1/explain${query({ project, service })}`)
   }
 
   volumes(): Promise<readonly VolumeRow[]> {

@@ -1,37 +1,30 @@
-import { appendFileSync, renameSync, statSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { EventEmitter } from 'eventemitter3'
 import type { PakEvent } from '../model/events.ts'
+import { HistoryFiles } from './history.ts'
 
-const LIMIT_BYTES = 1024 * 1024
-
-/**
- * What has happened, for `pak events`: appended to a file of bounded size (two generations of 1 MiB)
- * and told to whoever listens.
- */
+/** What happens, for `pak events`: written down within bounds, and told to whoever listens. */
 export class EventLog {
-  readonly #path: string
+  readonly #files: HistoryFiles
   readonly #live = new EventEmitter<{ event: [PakEvent] }>()
+  #failing = false
 
   constructor(root: string) {
-    this.#path = join(root, 'events.ndjson')
+    this.#files = new HistoryFiles(root)
   }
 
   add(events: readonly PakEvent[]): void {
-    if (events.length === 0) return
-    this.#append(events.map((event) => `${JSON.stringify(event)}\n`).join(''))
+    for (const project of new Set(events.map((event) => event.project)))
+      this.#append(
+        project,
+        events.filter((event) => event.project === project),
+      )
     for (const event of events) this.#live.emit('event', event)
   }
 
-  /** Those of the file, oldest first; from `since` (RFC 3339) on. Torn lines are passed over. */
+  /** Those of the files, oldest first; from `since` (RFC 3339) on. Torn lines are passed over. */
   async past(project: string | null, since: string | null): Promise<readonly PakEvent[]> {
-    const texts = await Promise.all([readOrEmpty(`${this.#path}.1`), readOrEmpty(this.#path)])
     const from = since === null ? Number.NEGATIVE_INFINITY : Date.parse(since)
-    return texts
-      .flatMap((text) => text.split('\n').flatMap(parseEvent))
-      .filter((event) => project === null || event.project === project)
-      .filter((event) => Date.parse(event.time) >= from)
+    return (await this.#files.read(project)).filter(({ time }) => Date.parse(time) >= from)
   }
 
   subscribe(listener: (event: PakEvent) => void): Disposable {
@@ -39,33 +32,15 @@ export class EventLog {
     return { [Symbol.dispose]: () => void this.#live.off('event', listener) }
   }
 
-  #append(text: string): void {
+  #append(project: string, events: readonly PakEvent[]): void {
     try {
-      const size = statSync(this.#path, { throwIfNoEntry: false })?.size ?? 0
-      if (size > LIMIT_BYTES) renameSync(this.#path, `${this.#path}.1`)
-      appendFileSync(this.#path, text, { mode: 0o600 })
+      this.#files.append(project, events)
+      this.#failing = false
     } catch (error) {
-      // History is worth less than the work: a full disk must not stop a repair.
-      process.stderr.write(`events: ${error instanceof Error ? error.message : String(error)}\n`)
+      // History is worth less than the work: a full disk must not stop a repair, nor fill the agent's log.
+      if (!this.#failing)
+        process.stderr.write(`events: ${error instanceof Error ? error.message : String(error)}\n`)
+      this.#failing = true
     }
-  }
-}
-
-function parseEvent(line: string): readonly PakEvent[] {
-  if (line === '') return []
-  try {
-    const event = JSON.parse(line) as PakEvent | null
-    return typeof event?.time === 'string' && typeof event.project === 'string' ? [event] : []
-  } catch {
-    return []
-  }
-}
-
-async function readOrEmpty(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return ''
-    throw error
   }
 }

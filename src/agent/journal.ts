@@ -39,22 +39,42 @@ export function beginJournal(
   projectFolder: string,
   begin: Omit<Extract<JournalEntry, { kind: 'begin' }>, 'kind'>,
 ): JournalRun {
-  mkdirSync(projectFolder, { recursive: true, mode: 0o700 })
-  const path = journalPath(projectFolder)
-  rotate(path)
-  const fd = openSync(path, 'a', 0o600)
-  const write = (entry: JournalEntry) => writeSync(fd, `${JSON.stringify(entry)}\n`)
-  // A line torn by a full disk or a kill must not swallow this one.
-  writeSync(fd, '\n')
+  const fd = openJournal(projectFolder)
+  let complained = fd === null
+  const write = (entry: JournalEntry) => {
+    try {
+      // A line torn by a full disk or a kill must not swallow this one.
+      if (fd !== null) writeSync(fd, `\n${JSON.stringify(entry)}\n`)
+    } catch (error) {
+      if (!complained) complain(error)
+      complained = true
+    }
+  }
   write({ kind: 'begin', ...begin })
   return {
     step: (id, outcome) => write({ kind: 'step', id, outcome }),
     end(time, ok) {
       write({ kind: 'end', time, ok })
-      closeSync(fd)
+      if (fd !== null) closeSync(fd)
     },
   }
 }
+
+/** `null` where there is no room: the work is worth more than what is written down of it. */
+function openJournal(projectFolder: string): number | null {
+  try {
+    mkdirSync(projectFolder, { recursive: true, mode: 0o700 })
+    const path = journalPath(projectFolder)
+    rotate(path)
+    return openSync(path, 'a', 0o600)
+  } catch (error) {
+    complain(error)
+    return null
+  }
+}
+
+const complain = (error: unknown) =>
+  void process.stderr.write(`journal: ${error instanceof Error ? error.message : String(error)}\n`)
 
 /** What the last plan was for when it never came to its end; `null` when there is none. */
 export function unfinished(projectFolder: string): Verb | null {

@@ -1,6 +1,9 @@
+import { randomUUID } from 'node:crypto'
 import { converge } from '../converge.ts'
 import { PakError } from '../errors.ts'
 import type { ApplyResult } from '../executor/apply.ts'
+import type { EndedRun } from '../executor/linux/settle.ts'
+import { replicaAddress } from '../model/address.ts'
 import type { DesiredState } from '../model/desired.ts'
 import type { ApplyEvent, ErrorFacts, PakEvent } from '../model/events.ts'
 import type { ObservedState } from '../model/observed.ts'
@@ -11,6 +14,7 @@ import type { FailedStarts } from './failed-starts.ts'
 import { beginJournal, type JournalRun, type Verb } from './journal.ts'
 import type { KeptStore } from './kept-store.ts'
 import type { AgentParts } from './parts.ts'
+import { PlanRecord } from './plan-record.ts'
 import type { Prober } from './prober.ts'
 import type { Reports } from './reports.ts'
 import type { RestartMemory } from './restarts.ts'
@@ -116,16 +120,30 @@ export async function refreshHealth(shop: Workshop, project: string): Promise<vo
 }
 
 async function settleEnds(shop: Workshop, project: string): Promise<void> {
-  const ended = await shop.parts.settle(project, (run) => shop.restarts.verdict(project, run))
+  const restarts = new Map<string, string | null>()
+  const ended = await shop.parts.settle(project, (run) => {
+    const restartAt = shop.restarts.verdict(project, run)
+    restarts.set(run.container, restartAt)
+    return restartAt
+  })
+  const time = shop.now().toISOString()
   shop.events.add(
-    ended.map(({ service, replica, exitCode, oomKilled }) => ({
-      time: shop.now().toISOString(),
-      project,
-      type: 'container.exited',
-      on: `service/${service}/${replica}`,
-      because: { kind: 'exited', exitCode, oomKilled },
-    })),
+    ended.flatMap((run) => endEvents(run, { time, project }, restarts.get(run.container) ?? null)),
   )
+}
+
+function endEvents(
+  run: EndedRun,
+  at: Pick<PakEvent, 'time' | 'project'>,
+  restartAt: string | null,
+): readonly PakEvent[] {
+  const { service, replica, exitCode, oomKilled, oom } = run
+  const on = replicaAddress(service, replica)
+  const ranMs = Math.max(0, Date.parse(run.finishedAt) - Date.parse(run.startedAt))
+  const because = { kind: 'exited', exitCode, oomKilled, ranMs, restartAt } as const
+  const exited = { ...at, type: 'container.exited', on, because }
+  if (oom === null) return [exited]
+  return [{ ...at, type: 'container.oom', on, because: { kind: 'oom', ...oom } }, exited]
 }
 
 /** Writes down what happens to the steps of one plan. */
@@ -134,6 +152,7 @@ class Recorder {
   readonly #steps: ReadonlyMap<string, Step>
   readonly #project: string
   readonly #journal: JournalRun
+  readonly #history: PlanRecord
   readonly #checks: boolean
   #refreshing: 'no' | 'running' | 'again' = 'no'
 
@@ -148,6 +167,8 @@ class Recorder {
       cause,
       steps: plan.steps.length,
     })
+    const now = () => shop.now()
+    this.#history = new PlanRecord(shop.events, { plan, verb, cause, now, id: randomUUID() })
   }
 
   event(event: ApplyEvent): void {
@@ -156,6 +177,7 @@ class Recorder {
     if (step !== undefined && 'error' in event) this.#hookFailed(step, event.error)
     if (event.type === 'warned') return
     this.#journal.step(event.id, event.type)
+    this.#history.step(event)
     if (event.type !== 'done' || step === undefined) return
     this.#shop.events.add([this.#pakEvent(step)])
     // A later step may wait for this container to be healthy: its checks must run by then.
@@ -172,6 +194,7 @@ class Recorder {
 
   end(ok: boolean): void {
     this.#journal.end(this.#shop.now().toISOString(), ok)
+    this.#history.end(ok)
   }
 
   #pakEvent(step: Step): PakEvent {

@@ -1,11 +1,11 @@
 import { bind, type CommandSpec, FORMAT, type OptionSpec } from './grammar.ts'
 
 const NAMES_ONLY: OptionSpec = { flags: '-q, --quiet', summary: 'names only' }
-const SINCE: OptionSpec = {
+export const SINCE: OptionSpec = {
   flags: '--since <time>',
   summary: '10m, RFC 3339, or seconds since 1970',
 }
-const UNTIL: OptionSpec = { flags: '--until <time>', summary: 'the same; up to then' }
+export const UNTIL: OptionSpec = { flags: '--until <time>', summary: 'the same; up to then' }
 const json = async () => (await import('./views/look.ts')).printJson
 
 export const PS: CommandSpec = {
@@ -155,27 +155,6 @@ export const INSPECT: CommandSpec = {
   completes: 'services',
   examples: ['pak inspect', 'pak inspect web'],
   run: bind(async () => (await import('./commands/look.ts')).inspect, json),
-}
-
-export const EVENTS: CommandSpec = {
-  name: 'events',
-  summary: 'Show what happens to the project, and why',
-  examples: [
-    'pak events                  from now on',
-    'pak events --since 1h       of the last hour',
-    'pak events --follow --since 1h --format json',
-  ],
-  options: [
-    { flags: '--follow', summary: 'go on; so it is without --since and --until' },
-    SINCE,
-    UNTIL,
-    { flags: '--all-projects', summary: 'of every project of this root' },
-    FORMAT,
-  ],
-  run: bind(
-    async () => (await import('./commands/look.ts')).events,
-    async () => (await import('./views/look.ts')).printEvents,
-  ),
 }
 
 const images = async () => (await import('./views/lists.ts')).printImages

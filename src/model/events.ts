@@ -10,6 +10,31 @@ export interface PakEvent {
   readonly type: string
   readonly on: Address
   readonly because: Reason | null
+  /** Of `plan.began` and `plan.ended`. */
+  readonly plan?: PlanBegan | PlanEnded
+}
+
+/** Who wanted a plan: a user, or what made the agent's loop look. */
+export type PlanCause = 'user' | 'drift' | 'restart policy' | 'health' | 'dependency' | 'loop'
+
+export interface PlanBegan {
+  /** The same in the `plan.ended` that belongs to it; none follows when the agent was killed. */
+  readonly id: string
+  readonly by: PlanCause
+  /** What the user asked for (`up`, `stop`), or what the loop was told. */
+  readonly cause: string
+  readonly steps: number
+  /** `<op>:<address>`; the first of them. */
+  readonly changes: readonly string[]
+}
+
+export interface PlanEnded {
+  readonly id: string
+  readonly ok: boolean
+  readonly durationMs: number
+  readonly done: number
+  readonly skipped: number
+  readonly failed: readonly { readonly step: string; readonly message: string }[]
 }
 
 /** What apply reports while it walks a plan. */

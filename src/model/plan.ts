@@ -133,7 +133,23 @@ export type Reason =
   | { readonly kind: 'orphan' }
   /** More replicas run than the file wants. */
   | { readonly kind: 'scaled'; readonly from: number; readonly to: number }
-  | { readonly kind: 'exited'; readonly exitCode: number; readonly oomKilled: boolean }
+  | {
+      readonly kind: 'exited'
+      readonly exitCode: number
+      readonly oomKilled: boolean
+      /** In an event: how long it ran, and when the restart policy starts it again (RFC 3339). */
+      readonly ranMs?: number
+      readonly restartAt?: string | null
+    }
+  /** In an event: the kernel killed it for memory. */
+  | {
+      readonly kind: 'oom'
+      /** `null`: the kernel does not tell. */
+      readonly peakBytes: number | null
+      readonly limitBytes: number | null
+      /** Whom the kernel chose, by its own log; `pid` is the host's. */
+      readonly process: { readonly name: string; readonly pid: number } | null
+    }
   /** `output`: of the last check, where this tells of the verdict itself. */
   | { readonly kind: 'unhealthy'; readonly output?: string }
   /** What went wrong, for an event of its own. */

@@ -13,6 +13,8 @@ export function reasonText(reason: Reason): string {
       return `scaled from ${reason.from} to ${reason.to}`
     case 'exited':
       return exitText(reason)
+    case 'oom':
+      return oomText(reason)
     case 'unhealthy':
       return unhealthyText(reason)
     case 'failed':
@@ -34,6 +36,14 @@ function exitText({ exitCode, oomKilled }: Extract<Reason, { kind: 'exited' }>):
   if (exitCode < 0) return 'ended while nobody watched'
   return `exited with ${exitCode}${oomKilled ? ', out of memory' : ''}`
 }
+
+function oomText({ peakBytes, limitBytes, process }: Extract<Reason, { kind: 'oom' }>): string {
+  const who = process === null ? '' : `: ${printable(process.name)} (pid ${process.pid}) was killed`
+  const peak = peakBytes === null ? '' : `, peak ${mebibytes(peakBytes)}`
+  return `out of memory${who}${peak}${limitBytes === null ? '' : ` of ${mebibytes(limitBytes)}`}`
+}
+
+const mebibytes = (bytes: number): string => `${Number((bytes / 1_048_576).toFixed(1))} MiB`
 
 function unhealthyText({ output }: Extract<Reason, { kind: 'unhealthy' }>): string {
   const [line = ''] = (output ?? '').trim().split('\n', 1)

@@ -108,7 +108,8 @@ test('up streams the plan, the steps and the result; ps, inspect and events show
   const types: string[] = []
   for await (const event of at.agent.events({ project: 'shop', since: null, follow: false }))
     types.push(event.type)
-  assert.equal(types, ['project.created', 'container.created', 'container.started'])
+  const made = ['project.created', 'container.created', 'container.started']
+  assert.equal(types, ['plan.began', ...made, 'plan.ended'])
 })
 
 test('a plan changes nothing, and an up with a plan that is stale is refused', async () => {
@@ -225,7 +226,7 @@ test('a follower hears what happens; one that stalls blocks nobody', async () =>
   })().catch((error: unknown) => error)
   await result(at.agent.up('other', upOf('other', ['a'])))
   await result(at.agent.up('shop', upOf('shop', ['a'])))
-  await eventually('three events', () => heard.length === 3)
+  await eventually('five events', () => heard.length === 5)
   ended.abort()
   assert.is(((await following) as PakError).code, 'cancelled')
   stalled.destroy()

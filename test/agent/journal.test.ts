@@ -1,4 +1,4 @@
-import { appendFile, mkdtemp, readFile, rm, stat } from 'node:fs/promises'
+import { appendFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
@@ -59,12 +59,53 @@ test('events are kept, filtered and told', async () => {
     log.add([event('2026-01-01T00:00:00.000Z', 'one'), event('2026-01-01T00:00:05.000Z', 'two')])
   }
   log.add([event('2026-01-01T00:00:09.000Z', 'one')])
-  await appendFile(join(at.path, 'events.ndjson'), '{"time":"2026')
+  const one = join(at.path, 'events', 'one.ndjson')
+  await appendFile(one, '{"time":"2026')
   assert.equal(heard, ['one', 'two'])
   assert.is((await log.past(null, null)).length, 3)
   assert.is((await log.past('one', null)).length, 2)
   assert.is((await log.past(null, '2026-01-01T00:00:05Z')).length, 2)
-  assert.match(await readFile(join(at.path, 'events.ndjson'), 'utf8'), 'container.started')
+  assert.match(await readFile(one, 'utf8'), 'container.started')
+  // The next agent begins a line of its own behind the torn one.
+  new EventLog(at.path).add([event('2026-01-01T00:00:10.000Z', 'one')])
+  assert.is((await log.past('one', null)).length, 3)
+})
+
+test('what cannot be written down is still told, and stops nobody', async () => {
+  await using at = await folder()
+  await writeFile(join(at.path, 'events'), 'in the way')
+  const log = new EventLog(at.path)
+  const heard: string[] = []
+  using _ = log.subscribe(({ type }) => heard.push(type))
+  const event = { time: '2026-01-01T00:00:00.000Z', project: 'one', because: null } as const
+  log.add([{ ...event, type: 'container.started', on: 'service/a/1' }])
+  assert.equal(heard, ['container.started'])
+  const run = beginJournal(join(at.path, 'events', 'x'), BEGIN)
+  run.step('x', 'done')
+  run.end('2026-01-01T00:00:01Z', true)
+})
+
+test('history is bounded: by project, by line, by the number of projects', async () => {
+  await using at = await folder()
+  const log = new EventLog(at.path)
+  const fact = 'x'.repeat(5000)
+  const add = (project: string) =>
+    log.add([
+      {
+        time: '2026-01-01T00:00:00.000Z',
+        project,
+        type: 'network.created',
+        on: 'network/a',
+        because: { kind: 'drift', fact },
+      },
+    ])
+  for (let count = 0; count < 2000; count += 1) add('noisy')
+  const events = join(at.path, 'events')
+  for (const name of ['noisy.ndjson', 'noisy.ndjson.1'])
+    assert.ok((await stat(join(events, name))).size < 600_000)
+  for (let count = 0; count < 110; count += 1) add(`p${count}`)
+  const names = (await readdir(events)).filter((name) => name.endsWith('.ndjson'))
+  assert.is(names.length, 100)
 })
 
 test.run()

@@ -1,13 +1,13 @@
 // not in the emulated machine: nothing of it depends on the version of cgroups, and it starts Node dozens of times
+
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
-import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ObservedState } from '../../src/model/observed.ts'
 import { eventually } from '../support/eventually.ts'
+import { historyText } from '../support/history.ts'
 import type { PakSandbox } from '../support/pak.ts'
 import { testUnless } from '../support/skip.ts'
 import { containers, freePort, lacking, pids, SERVES, SLEEPS, stage } from './stage.ts'
@@ -100,7 +100,7 @@ testUnless(
       assert.equal(await answers(pak, 'web'), ALL)
       return true
     })
-    const causes = readFileSync(join(pak.root, 'events.ndjson'), 'utf8')
+    const causes = historyText(pak.root)
     assert.match(causes, '"path":"balancing"')
     assert.not.match(causes, '"type":"drift.left"')
   },

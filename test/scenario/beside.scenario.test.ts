@@ -1,10 +1,12 @@
 // not in the emulated machine: nothing of it depends on the version of cgroups, and it starts Node dozens of times
+
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { readFileSync, readlinkSync } from 'node:fs'
+import { readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { eventually } from '../support/eventually.ts'
+import { historyText } from '../support/history.ts'
 import { baseEnvironment, type PakSandbox } from '../support/pak.ts'
 import { testUnless } from '../support/skip.ts'
 import { lacking, SERVES, stage } from './stage.ts'
@@ -148,10 +150,7 @@ testUnless(
     await whole('after a reload')
     net.run('nft', ['-f', '-'], `flush ruleset\n${DOCKER}`)
     await whole('after a flush')
-    assert.match(
-      readFileSync(join(pak.root, 'events.ndjson'), 'utf8'),
-      'dropped by chain ip filter FORWARD',
-    )
+    assert.match(historyText(pak.root), 'dropped by chain ip filter FORWARD')
     await pak.ok(['down'])
     assert.not.match(net.run('nft', ['list', 'ruleset']), 'pak')
   },

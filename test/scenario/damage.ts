@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
-import type { PakEvent } from '../../src/model/events.ts'
 import { eventually } from '../support/eventually.ts'
+import { historyOf } from '../support/history.ts'
 import type { PakSandbox } from '../support/pak.ts'
 import { cgroupOf } from './lab.ts'
 
@@ -12,11 +12,9 @@ export const within3s = (what: string, check: () => boolean): Promise<unknown> =
 
 /** Events so far, each as `type address fact`; `pak events` would not end. */
 export function eventsOf(pak: PakSandbox): readonly string[] {
-  const lines = readFileSync(join(pak.root, 'events.ndjson'), 'utf8').trim().split('\n')
-  return lines.map((line) => {
-    const { type, on, because } = JSON.parse(line) as PakEvent
-    return `${type} ${on} ${because?.kind === 'drift' ? because.fact : ''}`
-  })
+  return historyOf(pak.root).map(
+    ({ type, on, because }) => `${type} ${on} ${because?.kind === 'drift' ? because.fact : ''}`,
+  )
 }
 
 export async function told(pak: PakSandbox, event: RegExp): Promise<void> {

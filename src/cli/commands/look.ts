@@ -6,6 +6,7 @@ import type { Invocation } from '../grammar.ts'
 import { projectName } from '../project.ts'
 import { openAgent, peekAgent } from '../session.ts'
 import { timeOf } from '../values.ts'
+import { eventFilter, eventsFrom } from './past.ts'
 
 /** `inspect`: the project as observed, or only some of its services. */
 export async function inspect({
@@ -38,17 +39,16 @@ export async function* events({
   const since = flags.text('since')
   const until = flags.text('until')
   const untilMs = until === null ? null : timeOf(until, 'until', now)
-  const agent = await peekAgent(globals, interrupts.signal)
-  if (agent === null) return
+  const filters = flags.list('filter').map(eventFilter)
   const query = {
     project: flags.on('allProjects') ? null : await projectName(globals),
     since: since === null ? null : new Date(timeOf(since, 'since', now)).toISOString(),
     // Without a bound in the past or the end of time it is a live view, as Compose's is.
     follow: flags.on('follow') || (since === null && until === null),
   }
-  for await (const event of agent.events(query, interrupts.signal)) {
+  for await (const event of eventsFrom({ globals, interrupts }, query)) {
     if (untilMs !== null && Date.parse(event.time) > untilMs) return
-    yield event
+    if (filters.every((fits) => fits(event))) yield event
   }
 }
 

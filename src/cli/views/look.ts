@@ -24,9 +24,15 @@ export async function printEvents(
     await terminal.print(`${json ? JSON.stringify(event) : eventText(event)}\n`)
 }
 
-export function eventText({ time, project, type, on, because }: PakEvent): string {
-  const why = because === null ? '' : ` (${reasonText(because)})`
-  return `${time} ${project} ${type} ${on}${why}`
+export function eventText({ time, project, type, on, because, plan }: PakEvent): string {
+  const said = because === null ? planText(plan) : reasonText(because)
+  return `${time} ${project} ${type} ${on}${said === '' ? '' : ` (${said})`}`
+}
+
+function planText(plan: PakEvent['plan']): string {
+  if (plan === undefined) return ''
+  if (!('ok' in plan)) return `${plan.by}: ${plan.cause}, ${plan.steps} steps`
+  return plan.ok ? `${plan.done} done` : `${plan.failed.length} failed, ${plan.skipped} skipped`
 }
 
 /** `agent status`; exit status 1 when none runs. */

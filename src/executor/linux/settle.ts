@@ -1,6 +1,7 @@
 import { isAlive } from '../../kernel/process.ts'
 import type { RestartPolicy } from '../../model/desired.ts'
 import type { LinuxHost } from './host.ts'
+import { type OomFacts, oomFacts } from './oom-facts.ts'
 import type { ContainerRecord, Exit } from './records.ts'
 import { currentRun, exitOf, release } from './runs.ts'
 
@@ -15,6 +16,8 @@ export interface EndedRun {
   readonly startedAt: string
   readonly finishedAt: string
   readonly restartCount: number
+  /** `null`: the kernel did not kill it for memory. */
+  readonly oom: OomFacts | null
 }
 
 /** RFC 3339 of the earliest next start; `null`: it stays stopped. */
@@ -35,7 +38,9 @@ export async function settle(
     const run = record.exit === null || record.run !== null ? await currentRun(host, record) : null
     if (run === null || (await isAlive(host.kernel, run))) continue
     const exit = await exitOf(host, projectName, { record, run })
-    const facts = { ...record, ...exit, container: record.name, policy: record.spec.restart }
+    const cgroup = host.layout.cgroup(projectName, record.name)
+    const oom = exit.oomKilled ? oomFacts(host, cgroup, run.startedAt) : null
+    const facts = { ...record, ...exit, oom, container: record.name, policy: record.spec.restart }
     ended.push({ record, exit, facts })
   }
   if (ended.length === 0) return []

@@ -106,6 +106,8 @@ function beginnings(unit: Unit, at: Context): readonly Step[] {
     const after = [
       ...own,
       ...shared,
+      // Killed in between, pak finds who follows it stopped, never running on unawares.
+      ...(tasks.start.kind === 'exited' ? (at.stops.get(service) ?? []) : []),
       ...ground(wanted, at.draft),
       ...ready,
       ...rivals(wanted, at.holders),

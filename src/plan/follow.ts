@@ -37,5 +37,6 @@ function followed(unit: Unit, byService: ReadonlyMap<string, readonly Unit[]>): 
   return { ...tasks, stop: because, start: because }
 }
 
-const isRestart = (tasks: Tasks): boolean =>
-  tasks.start !== undefined && (tasks.stop !== undefined || tasks.remove !== undefined)
+/** Or it has ended by itself, and its policy starts it again. */
+const isRestart = ({ start, stop, remove }: Tasks): boolean =>
+  start !== undefined && (stop !== undefined || remove !== undefined || start.kind === 'exited')

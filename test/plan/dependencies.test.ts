@@ -38,6 +38,20 @@ test('who asked for it restarts with what it depends on; dependants stop first',
   )
 })
 
+test('who asked for it follows what ended by itself, and is stopped before that starts again', async () => {
+  const { host, planOf, up } = world()
+  await up(CHAIN())
+  host.crash('shop', 'shop-db-1', { exitCode: 137 })
+  assert.is(
+    text(await planOf(CHAIN())),
+    lines(
+      'container.stop:service/api/1 (because of db)',
+      'container.start:service/db/1 (exited with 137) < container.stop:service/api/1',
+      'container.start:service/api/1 (because of db) < container.start:service/db/1 container.stop:service/api/1',
+    ),
+  )
+})
+
 test('who shares a namespace restarts with its lender', async () => {
   const { host, planOf, up } = world()
   const state = (command: string) =>

@@ -73,6 +73,72 @@ testUnless(test, fleetLacks(), 'down after a reboot leaves nothing', async () =>
   await nothingLeft(sandbox, ['fleet/default'])
 })
 
+/** Each is healthy a moment after it began, and the next waits for that. */
+const CHAIN = Object.fromEntries(
+  ['a', 'b', 'c', 'd', 'e'].map((name, index, names) => [
+    name,
+    {
+      command: ['sh', '-c', 'rm -f /tmp/up; (sleep 0.3; touch /tmp/up) & exec sleep 100000'],
+      restart: 'always',
+      stop_signal: 'SIGKILL',
+      healthcheck: {
+        test: ['CMD', 'test', '-e', '/tmp/up'],
+        interval: '200ms',
+        start_period: '5s',
+      },
+      ...(index === 0
+        ? {}
+        : {
+            depends_on: {
+              [names[index - 1] ?? '']: { condition: 'service_healthy', restart: true },
+            },
+          }),
+    },
+  ]),
+)
+
+testUnless(
+  test,
+  fleetLacks(),
+  'a chain of healthy services starts in order: at first, after a reboot, after a crash of the first',
+  async () => {
+    await using sandbox = await busyboxSandbox()
+    await sandbox.write('pak.yaml', manifest(CHAIN))
+    const inOrder = async () => {
+      const rows = Object.values(await ps(sandbox))
+      for (const { service, state, health } of rows)
+        assert.equal([state, health], ['running', 'healthy'], service)
+      const begun = rows.sort(
+        (x, y) => Date.parse(x.startedAt ?? '') - Date.parse(y.startedAt ?? ''),
+      )
+      assert.equal(
+        begun.map(({ service }) => service),
+        Object.keys(CHAIN),
+      )
+      const times = begun.map(({ startedAt }) => Date.parse(startedAt ?? ''))
+      for (const [index, time] of times.entries())
+        assert.ok(time - (times[index - 1] ?? 0) >= 300, 'none before the one before was healthy')
+      return pids(sandbox)
+    }
+    await sandbox.ok(['up', '-d'])
+    const first = await eventually('the chain', inOrder)
+    await reboot(sandbox, ['fleet/default'])
+    await sandbox.ok(['agent', 'start'])
+    const second = await eventually('the chain after a reboot', inOrder, { withinMs: 30_000 })
+    process.kill(second['a'] ?? 0, 'SIGKILL')
+    const third = await eventually(
+      'the chain after a crash',
+      async () => {
+        const now = await inOrder()
+        for (const name of Object.keys(CHAIN)) assert.is.not(now[name], second[name], name)
+        return now
+      },
+      { withinMs: 30_000 },
+    )
+    assert.is(new Set([first, second, third].flatMap((now) => Object.values(now))).size, 15)
+  },
+)
+
 /** What a power cut leaves of a state root: its files, and nothing in the kernel or under the run root. */
 async function reboot(sandbox: PakSandbox, networks: readonly string[]): Promise<void> {
   const { agent, supervisor } = await agentPids(sandbox)

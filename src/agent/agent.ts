@@ -21,17 +21,17 @@ export type PartsFactory = (context: AgentContext) => Promise<AgentParts>
  * hand or by a service manager it becomes the parent of a supervisor. Resolves to the exit status.
  */
 export async function main(args: readonly string[], parts?: PartsFactory): Promise<number> {
-  const roots = rootsOf(args)
+  const { roots, stay } = optionsOf(args)
   if (process.env['PAK_SUPERVISOR'] !== String(process.ppid)) {
     const { superviseInForeground } = await import('./launch.ts')
-    return superviseInForeground(roots)
+    return superviseInForeground(roots, { stay: true })
   }
   process.title = `pak agent ${roots.root}`
   closeStrangers()
   const files = filesOf(roots)
   await truncateLong(files.log)
   try {
-    return await run(roots, parts ?? (await import('./assemble.ts')).assemble)
+    return await run(roots, { stay, parts: parts ?? (await import('./assemble.ts')).assemble })
   } catch (error) {
     const facts = errorFacts(error)
     process.stderr.write(`${new Date().toISOString()} agent: ${facts.message}\n`)
@@ -73,13 +73,17 @@ async function truncateLong(log: string): Promise<void> {
 }
 
 /** Resolves never: an agent ends by `exit`, so that a stray handle cannot keep it. */
-async function run(roots: Roots, parts: PartsFactory): Promise<number> {
+async function run(
+  roots: Roots,
+  { stay, parts }: { readonly stay: boolean; readonly parts: PartsFactory },
+): Promise<number> {
   const exit = () => process.exit(0)
   const desk = await serve({
     roots,
     kernel: hostKernel,
     version: version(),
     parts,
+    stay,
     api: { fd: API_FD },
     dns: { udpFd: UDP_FD, tcpFd: TCP_FD, port: portOfFd(UDP_FD) },
     exit,
@@ -102,7 +106,7 @@ function succeed({ runRoot }: Roots): void {
   }).unref()
 }
 
-function rootsOf(args: readonly string[]): Roots {
+function optionsOf(args: readonly string[]): { readonly roots: Roots; readonly stay: boolean } {
   const { PAK_ROOT, PAK_RUN_ROOT } = process.env
   const { values } = parseArgs({
     args: [...args],
@@ -110,11 +114,13 @@ function rootsOf(args: readonly string[]): Roots {
       root: { type: 'string', default: PAK_ROOT || '/var/lib/pak' },
       'run-root': { type: 'string', default: PAK_RUN_ROOT || '/run/pak' },
       runtime: { type: 'string', default: 'crun' },
+      stay: { type: 'boolean', default: false },
     },
   })
-  return {
+  const roots = {
     root: resolve(values.root),
     runRoot: resolve(values['run-root']),
     runtime: values.runtime,
   }
+  return { roots, stay: values.stay }
 }

@@ -14,6 +14,8 @@ export interface DeskOptions {
   readonly socket: string
   readonly version: string
   readonly startedAt: string
+  /** Only what says so ends it. */
+  readonly stay: boolean
   /** Ends this process. */
   readonly exit: () => void
 }
@@ -49,7 +51,7 @@ export class Desk {
 
   restartIdleTimer(): void {
     if (this.#idle !== null) clearTimeout(this.#idle)
-    this.#idle = setTimeout(() => void this.#leaveIfIdle(), IDLE_MS)
+    if (!this.#options.stay) this.#idle = setTimeout(() => void this.#leaveIfIdle(), IDLE_MS)
   }
 
   async status(): Promise<AgentStatus> {
@@ -76,7 +78,8 @@ export class Desk {
    * up and return the processes that end when `exit` is called; empty when the agent stays.
    */
   async leaveIfLast(): Promise<readonly number[]> {
-    if (this.#requests > 1 || (await this.shop.parts.executor.projects()).length > 0) return []
+    if (this.#options.stay || this.#requests > 1) return []
+    if ((await this.shop.parts.executor.projects()).length > 0) return []
     // The ends of its containers have each asked for a look at a project that is gone by now.
     await this.loop.quiet()
     return (await this.#leave(1)) ? leavingProcesses() : []

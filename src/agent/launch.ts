@@ -25,6 +25,8 @@ const LOG_LINES = 8
 export interface LaunchOptions {
   /** Default: this program, as `agent run`. */
   readonly program?: readonly string[]
+  /** It stays when there is nothing to look after. */
+  readonly stay?: boolean
   /** Called when a new agent was spawned, long before it answers. */
   readonly onSpawn?: () => void
 }
@@ -140,7 +142,11 @@ async function start(
   const monitor = await liveMonitor(hostKernel, roots.runRoot)
   const supervision = {
     runRoot: roots.runRoot,
-    program: [...(options.program ?? ownProgram()), ...agentArguments(roots)],
+    program: [
+      ...(options.program ?? ownProgram()),
+      ...agentArguments(roots),
+      ...(options.stay === true ? ['--stay'] : []),
+    ],
     namespace: monitor === null ? 'new' : { ofPid: monitor },
     detached,
   } as const
@@ -155,9 +161,15 @@ async function start(
 
 /** The bundle under the same Node; its heap is kept small. */
 export function ownProgram(): readonly string[] {
+  const { node, script } = ownScript()
+  return [...node, ...NODE_FLAGS, script, 'agent', 'run']
+}
+
+/** This program, as it was started. */
+export function ownScript(): { readonly node: readonly string[]; readonly script: string } {
   const [node = process.execPath, script] = process.argv
   if (script === undefined) throw new PakError('agent', 'start agent: no program to start')
-  return [node, ...process.execArgv, ...NODE_FLAGS, realpathSync(script), 'agent', 'run']
+  return { node: [node, ...process.execArgv], script: realpathSync(script) }
 }
 
 export const agentArguments = ({ root, runRoot, runtime }: Roots): readonly string[] => [

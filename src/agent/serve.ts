@@ -27,6 +27,8 @@ export interface ServeOptions {
   /** A descriptor that listens already, or where to listen. */
   readonly api: { readonly fd: number } | { readonly path: string }
   readonly dns: (DnsSockets & { readonly port: number }) | null
+  /** It does not leave when there is nothing to look after. */
+  readonly stay: boolean
   /** Ends this process; never before what it has answered is on its way. */
   readonly exit: () => void
   /** Start another supervisor with the same sockets; this process then ends. `null`: it has none. */
@@ -61,8 +63,8 @@ export async function serve(options: ServeOptions): Promise<Desk> {
     },
   })
   const startedAt = new Date().toISOString()
-  const { version, exit } = options
-  const desk = new Desk({ shop, loop, departure, socket, version, startedAt, exit })
+  const { version, stay, exit } = options
+  const desk = new Desk({ shop, loop, departure, socket, version, startedAt, stay, exit })
   const server = apiServer(desk)
   // Nobody's name may be missing from the first answer: all that runs is known, and its health, by then.
   const known = await shop.kept.projects()

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { AgentClient } from '../agent/client.ts'
+import type { LaunchOptions } from '../agent/launch.ts'
 import type { Roots } from '../agent/parts.ts'
 import { PakError } from '../errors.ts'
 import type { Globals } from './globals.ts'
@@ -10,11 +11,11 @@ import type { Globals } from './globals.ts'
 export async function openAgent(
   globals: Globals,
   signal?: AbortSignal,
-  onSpawn = () => {},
+  options: Pick<LaunchOptions, 'onSpawn' | 'stay'> = {},
 ): Promise<AgentClient> {
   onlyThisMachine(globals)
   const { ensureAgent } = await import('../agent/launch.ts')
-  return ensureAgent(rootsOf(globals), signal, { onSpawn })
+  return ensureAgent(rootsOf(globals), signal, options)
 }
 
 /**
@@ -29,7 +30,7 @@ export function beginAgent(
   const underWay = new Promise<void>((resolve) => {
     begun = resolve
   })
-  const agent = openAgent(globals, signal, begun)
+  const agent = openAgent(globals, signal, { onSpawn: begun })
   agent.then(begun, begun)
   return { agent, underWay }
 }

@@ -35,7 +35,10 @@ export const AGENT: CommandSpec = {
       name: 'start',
       summary: 'Start it; the first command that needs it does so by itself',
       examples: ['pak agent start'],
-      options: [FORMAT],
+      options: [
+        { flags: '--stay', summary: 'it stays when there is nothing to look after' },
+        FORMAT,
+      ],
       run: bind(
         async () => (await import('./commands/agent.ts')).start,
         async () => (await import('./views/look.ts')).printAgent,
@@ -49,6 +52,19 @@ export const AGENT: CommandSpec = {
         async () => (await import('./commands/agent.ts')).stop,
         async () => (await import('./views/look.ts')).printStopped,
       ),
+    },
+    {
+      name: 'install',
+      summary: 'Have systemd start it at boot: writes and enables a unit',
+      examples: ['pak agent install', 'pak agent install --print    shows the unit only'],
+      options: [{ flags: '--print', summary: 'print the unit, change nothing' }],
+      run: bind(async () => (await import('./commands/agent-unit.ts')).install, text),
+    },
+    {
+      name: 'uninstall',
+      summary: 'Take that unit away; containers run on',
+      examples: ['pak agent uninstall'],
+      run: bind(async () => (await import('./commands/agent-unit.ts')).uninstall, text),
     },
     {
       name: 'run',

@@ -40,6 +40,7 @@ async function served(overrides: Partial<AgentParts> = {}): Promise<Served> {
     exit: () => {
       exits += 1
     },
+    stay: false,
     succeed: null,
   })
   return {

@@ -1,6 +1,7 @@
 import type { AgentStatus } from '../../agent/wire.ts'
 import type { Invocation } from '../grammar.ts'
 import { openAgent, runningAgent } from '../session.ts'
+import { tellSystemd } from './agent-unit.ts'
 
 /** `agent status`; null when none runs. */
 export async function status({ globals }: Invocation): Promise<AgentStatus | null> {
@@ -9,8 +10,11 @@ export async function status({ globals }: Invocation): Promise<AgentStatus | nul
 }
 
 /** `agent start`: one that runs already is fine. */
-export async function start({ globals, interrupts }: Invocation): Promise<AgentStatus> {
-  return (await openAgent(globals, interrupts.signal)).status()
+export async function start({ flags, globals, interrupts }: Invocation): Promise<AgentStatus> {
+  const agent = await openAgent(globals, interrupts.signal, { stay: flags.on('stay') })
+  const found = await agent.status()
+  await tellSystemd(found.pid)
+  return found
 }
 
 /** `agent stop`: the containers run on. False when none ran. */

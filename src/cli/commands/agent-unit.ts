@@ -1,0 +1,78 @@
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { ownScript } from '../../agent/launch.ts'
+import { unitName, unitText } from '../../agent/unit.ts'
+import { PakError } from '../../errors.ts'
+import { hostKernel } from '../../kernel/host.ts'
+import type { Globals } from '../globals.ts'
+import type { Invocation } from '../grammar.ts'
+import { rootsOf, runningAgent } from '../session.ts'
+
+const UNITS = '/etc/systemd/system'
+const TIMEOUT_MS = 120_000
+
+/** What was done, for a reader; with `--print` the unit itself, and nothing is done. */
+export async function install({ flags, globals }: Invocation): Promise<string> {
+  const roots = rootsOf(globals)
+  const { node, script } = ownScript()
+  const text = unitText([...node, script], roots)
+  if (flags.on('print')) return text.trimEnd()
+  await needSystemd()
+  const name = unitName(roots)
+  await hostKernel.replaceFile(join(UNITS, name), text, 0o644)
+  try {
+    await systemctl('daemon-reload')
+    await stopOwn(globals)
+    await systemctl('enable', '--now', name)
+  } catch (error) {
+    await remove(name)
+    throw error
+  }
+  return `${name} is enabled and runs`
+}
+
+export async function uninstall({ globals }: Invocation): Promise<string> {
+  await needSystemd()
+  const name = unitName(rootsOf(globals))
+  if (!(await hostKernel.exists(join(UNITS, name))))
+    throw new PakError('not_found', `uninstall agent: there is no ${join(UNITS, name)}`)
+  await systemctl('disable', '--now', name)
+  await remove(name)
+  return `${name} is gone; containers run on`
+}
+
+/** When systemd waits for it: the agent answers, and this is the process that lives as long as it does. */
+export async function tellSystemd(agentPid: number): Promise<void> {
+  if (process.env['NOTIFY_SOCKET'] === undefined) return
+  // Field 4 of proc_pid_stat(5): the agent's supervisor.
+  const stat = hostKernel.readNow(`/proc/${agentPid}/stat`) ?? ''
+  const parent = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1] ?? ''
+  const args = ['--ready', `--pid=${parent}`, '--status=looks after containers']
+  const env = { ...process.env } as Record<string, string>
+  const { exitCode, stderr } = await hostKernel.run('systemd-notify', args, { env })
+  if (exitCode !== 0) throw new PakError('host', `tell systemd: ${stderr.trim()}`)
+}
+
+async function needSystemd(): Promise<void> {
+  // sd_booted(3)
+  if (await hostKernel.exists('/run/systemd/system')) return
+  throw new PakError('host', 'install agent: systemd does not run here', {
+    hint: 'pak agent install --print shows the unit; other service managers run `pak agent run`',
+  })
+}
+
+/** Containers run on, and the one that systemd starts takes them up. */
+async function stopOwn(globals: Globals): Promise<void> {
+  await (await runningAgent(globals))?.stop()
+}
+
+async function remove(name: string): Promise<void> {
+  await rm(join(UNITS, name), { force: true })
+  await systemctl('daemon-reload')
+}
+
+async function systemctl(...args: readonly string[]): Promise<void> {
+  const { exitCode, stderr } = await hostKernel.run('systemctl', args, { timeoutMs: TIMEOUT_MS })
+  if (exitCode === 0) return
+  throw new PakError('host', `systemctl ${args.join(' ')}: ${stderr.trim() || 'refused'}`)
+}

@@ -8,6 +8,7 @@ import { Departure } from './departure.ts'
 import { Desk } from './desk.ts'
 import { EventLog } from './events.ts'
 import { FailedStarts } from './failed-starts.ts'
+import { failpoint } from './failpoint.ts'
 import { startHeartbeat } from './heartbeat.ts'
 import { KeptStore } from './kept-store.ts'
 import { Loop } from './loop.ts'
@@ -113,6 +114,7 @@ async function openShop(
     restarts: new RestartMemory(),
     contest: new Contest(),
     reports: new Reports(),
+    failpoint: () => failpoint(kernel, roots.runRoot),
     starts: new FailedStarts(),
     now,
   }

@@ -33,6 +33,8 @@ export interface Workshop {
   readonly reports: Reports
   readonly starts: FailedStarts
   readonly now: () => Date
+  /** For one plan: to be called at each event of its steps. See `failpoint`. */
+  readonly failpoint: () => () => void
 }
 
 export interface Work {
@@ -66,6 +68,7 @@ export async function perform(shop: Workshop, work: Work): Promise<Finished> {
   await settleEnds(shop, project)
   let seen: ObservedState | null = null
   let record: Recorder | null = null
+  const mayDie = shop.failpoint()
   try {
     const { plan, result } = await converge(
       {
@@ -89,6 +92,7 @@ export async function perform(shop: Workshop, work: Work): Promise<Finished> {
           await work.onAccepted(plan)
         },
         onEvent: (event) => {
+          mayDie()
           record?.event(event)
           work.onEvent(event)
         },

@@ -39,7 +39,10 @@ function containerRow(project: string, container: ObservedContainer): ContainerR
       return { hostIp, published, target, protocol }
     }),
     networks: Object.fromEntries(
-      Object.entries(container.addresses).map(([network, ip]) => [network, { ip, ip6: null }]),
+      Object.entries(container.addresses).map(([network, ip]) => [
+        network,
+        { ip, ip6: container.addresses6?.[network] ?? null },
+      ]),
     ),
     createdAt: container.createdAt,
     startedAt: live?.startedAt ?? ended?.startedAt ?? null,

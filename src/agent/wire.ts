@@ -148,7 +148,7 @@ export interface ContainerRow {
     readonly target: number
     readonly protocol: string
   }[]
-  readonly networks: Readonly<Record<string, { readonly ip: string; readonly ip6: null }>>
+  readonly networks: Readonly<Record<string, { readonly ip: string; readonly ip6: string | null }>>
   readonly createdAt: string
   readonly startedAt: string | null
   readonly finishedAt: string | null

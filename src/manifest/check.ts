@@ -1,6 +1,7 @@
 import { checkAddresses } from './check-addresses.ts'
 import { checkConflicts } from './check-conflicts.ts'
 import { checkDependencies } from './check-dependencies.ts'
+import { checkEnds } from './check-ends.ts'
 import { checkPorts } from './check-ports.ts'
 import { checkReferences } from './check-references.ts'
 import type { Draft, ServiceDraft } from './normalize.ts'
@@ -23,6 +24,7 @@ export function checkManifest(check: Check): void {
   checkConflicts(check)
   checkPorts(check)
   checkAddresses(check)
+  checkEnds(check)
 }
 
 function checkSections({ draft, problems }: Check): void {

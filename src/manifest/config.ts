@@ -103,15 +103,32 @@ function ioLimit({ kind, path, readBps, writeBps, readIops, writeIops }: IoLimit
   })
 }
 
-function network({ driver, internal, subnet, gateway, labels }: Network): Plain {
+function network(value: Network): Plain {
+  const { driver, internal, subnet, gateway, labels, ipv6 } = value
   return compact({
     driver,
+    enable_ipv6: ipv6 === undefined ? null : true,
+    ipam: ipam(value),
+    driver_opts: driverOptions(value),
     internal: ifTrue(internal),
     subnet,
     gateway,
     labels: unlessEmpty(labels),
   })
 }
+
+function ipam({ subnet, ipv6, ipRange, auxAddresses }: Network): Plain | null {
+  const four = compact({ ip_range: ipRange, aux_addresses: auxAddresses })
+  const six = compact({ subnet: ipv6?.subnet, gateway: ipv6?.gateway })
+  const config = [
+    ...(Object.keys(four).length === 0 ? [] : [compact({ subnet, ...four })]),
+    ...(Object.keys(six).length === 0 ? [] : [six]),
+  ]
+  return config.length === 0 ? null : { config }
+}
+
+const driverOptions = ({ mtu, bridge, isolated }: Network): Plain | null =>
+  unlessEmpty(compact({ mtu, bridge, isolated }))
 
 function service(declared: Service): Plain {
   const { replicas, containerName, endpointMode, affinity, drift, dependsOn, container } = declared
@@ -197,8 +214,15 @@ function networking(container: ContainerSpec): Plain {
   }
 }
 
-function attachment({ aliases, ipv4 }: Attachment): Plain {
-  return compact({ aliases: unlessEmpty(aliases), ipv4_address: ipv4 })
+function attachment(value: Attachment): Plain {
+  return compact({
+    aliases: unlessEmpty(value.aliases),
+    ipv4_address: value.ipv4,
+    ipv6_address: value.ipv6,
+    mac_address: value.mac,
+    interface_name: value.interfaceName,
+    gw_priority: value.gwPriority,
+  })
 }
 
 function namespace(mode: NamespaceMode | { readonly kind: 'none' }): string {

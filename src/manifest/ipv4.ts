@@ -10,13 +10,15 @@ export interface Subnet {
   readonly last: number
 }
 
-export function parseSubnet(text: string): Subnet {
+export function parseSubnet(text: string, { longest = 30 } = {}): Subnet {
   const [address = '', bits, ...more] = text.split('/')
   const prefix = bits !== undefined && /^[0-9]{1,2}$/.test(bits) ? Number(bits) : Number.NaN
-  if (text.includes(':')) throw new Refusal('IPv6 is not supported yet')
+  if (text.includes(':'))
+    throw new Refusal('a subnet of IPv6 stands under `ipam.config`, with `enable_ipv6: true`')
   if (!isIPv4(address) || more.length > 0 || !(prefix >= 0 && prefix <= 32))
     throw new Refusal(`expected a subnet such as \`10.77.1.0/24\`, got ${shown(text)}`)
-  if (prefix < 8 || prefix > 30) throw new Refusal(`a subnet's prefix is 8 to 30, got ${prefix}`)
+  if (prefix < 8 || prefix > longest)
+    throw new Refusal(`a subnet's prefix is 8 to ${longest}, got ${prefix}`)
   const size = 2 ** (32 - prefix)
   const first = Math.floor(toNumber(address) / size) * size
   const cidr = `${toText(first)}/${prefix}`

@@ -85,6 +85,23 @@ export function parseAddress(text: string): string {
   return text.toLowerCase()
 }
 
+/** Lower case; of one card, not of a group (IEEE 802). */
+export function parseMac(text: string): string {
+  const mac = text.toLowerCase().replaceAll('-', ':')
+  if (!/^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/.test(mac) || mac === '00:00:00:00:00:00')
+    throw new Refusal(`expected a MAC address such as \`02:42:ac:11:00:02\`, got ${shown(text)}`)
+  return mac
+}
+
+/** The kernel takes 15 characters; `lo` is there already. */
+export function parseInterfaceName(text: string): string {
+  if (!/^[A-Za-z][A-Za-z0-9_.-]{0,14}$/.test(text) || text === 'lo')
+    throw new Refusal(
+      `expected the name of an interface: a letter, then letters, digits, \`_\`, \`.\`, \`-\`, at most 15, got ${shown(text)}`,
+    )
+  return text
+}
+
 /** An absolute path in a container, without `.`, `..` and a slash at its end. */
 export function parseTarget(text: string): string {
   if (!text.startsWith('/')) throw new Refusal(`expected an absolute path, got ${shown(text)}`)

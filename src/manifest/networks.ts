@@ -15,6 +15,7 @@ import { normalizeLabels } from './environment.ts'
 import { addressIn, parseSubnet, type Subnet } from './ipv4.ts'
 import { agreed } from './limits.ts'
 import { parseAddress, parseDomain, parseIpv4, parseName } from './names.ts'
+import { endOptions, ipamEntry, networkOptions } from './network-options.ts'
 import { shown } from './problem.ts'
 import { child, entriesOf, type Field, itemsOf, textOf } from './tree.ts'
 
@@ -22,7 +23,7 @@ export const DEFAULT_NETWORK = 'default'
 
 /** One network as it is declared. */
 export function normalizeNetwork(context: Context, name: string, field: Field): Network {
-  const config = itemsOf(child(child(field, 'ipam'), 'config'))[0] ?? null
+  const config = ipamEntry(field, 4)
   const subnetField = child(field, 'subnet') ?? child(config, 'subnet')
   const subnet = agreed(context, [child(field, 'subnet'), child(config, 'subnet')], canonicalSubnet)
   const gatewayField = child(field, 'gateway') ?? child(config, 'gateway')
@@ -41,6 +42,7 @@ export function normalizeNetwork(context: Context, name: string, field: Field): 
     subnet,
     gateway,
     labels: normalizeLabels(context, child(field, 'labels')),
+    ...networkOptions(context, field, subnet),
   }
 }
 
@@ -108,7 +110,7 @@ export function normalizeAttachments(context: Context, field: Field | null): rea
     const aliases = sortedSet(takeEach(context, child(options, 'aliases'), parseName))
     const address = { parse: parseIpv4, fallback: null }
     const ipv4 = take<string | null>(context, child(options, 'ipv4_address'), address)
-    attachments.set(network, { network, aliases, ipv4 })
+    attachments.set(network, { network, aliases, ipv4, ...endOptions(context, options) })
   }
   return [...attachments.values()].sort((a, b) => compare(a.network, b.network))
 }

@@ -1,5 +1,7 @@
-import { isIP, isIPv4 } from 'node:net'
+import { isIPv4 } from 'node:net'
 import type { PublishedPort } from '../model/desired.ts'
+import { formatIpv6, parseIpv6 } from '../model/ipv6.ts'
+import { ANY_HOST, ANY_HOST6 } from '../model/port.ts'
 import { attempt, type Context, compare, Refusal } from './context.ts'
 import { shown } from './problem.ts'
 import { child, type Field, itemsOf, spanOf, textOf } from './tree.ts'
@@ -20,39 +22,49 @@ export function normalizePorts(context: Context, field: Field | null): readonly 
       return []
     }
   }
-  return [...ports.values()].sort(
-    (a, b) =>
-      a.target - b.target ||
-      compare(a.protocol, b.protocol) ||
-      compare(a.hostIp, b.hostIp) ||
-      a.published - b.published,
-  )
+  return [...ports.values()]
+    .filter((port) => !isCovered(ports, port))
+    .sort(
+      (a, b) =>
+        a.target - b.target ||
+        compare(a.protocol, b.protocol) ||
+        compare(a.hostIp, b.hostIp) ||
+        a.published - b.published,
+    )
 }
 
 const portKey = (port: PublishedPort) =>
   `${port.hostIp}:${port.published}:${port.target}/${port.protocol}`
 
+/** Compose publishes on both families with two entries; here one of them is both. */
+const isCovered = (ports: ReadonlyMap<string, PublishedPort>, port: PublishedPort): boolean =>
+  port.hostIp === ANY_HOST6 && ports.has(portKey({ ...port, hostIp: ANY_HOST }))
+
 /** `[HOST_IP:]PUBLISHED:TARGET[/PROTOCOL]`, where both ports may be ranges of one length. */
 export function parsePort(text: string): readonly PublishedPort[] {
   const [ports = '', protocol = 'tcp', ...more] = text.split('/')
   if (more.length > 0) throw new Refusal(`expected a port such as \`8080:80\`, got ${shown(text)}`)
-  const parts = ports.split(':')
-  if (ports.startsWith('[') || parts.length > 3)
-    throw new Refusal('publishing on IPv6 is not supported yet')
+  const [, bracketed, rest = ports] = /^\[([^\]]*)\]:(.*)$/.exec(ports) ?? []
+  const parts = rest.split(':')
+  if (parts.length > (bracketed === undefined ? 3 : 2))
+    throw new Refusal(
+      `expected a port such as \`8080:80\`, got ${shown(text)}`,
+      'an IPv6 address stands in brackets: `[::]:8080:80`',
+    )
   const [target = '', published, hostIp] = parts.reverse()
   if (published === undefined || published === '')
     throw new Refusal(
       'a port chosen by pak is not supported yet',
       `say which: \`${shown(target)}:${shown(target)}\``,
     )
-  return expand({ target, published, hostIp: hostIp ?? '0.0.0.0', protocol })
+  return expand({ target, published, hostIp: bracketed ?? hostIp ?? ANY_HOST, protocol })
 }
 
 function longPort(item: Field): readonly PublishedPort[] {
   return expand({
     target: textOf(child(item, 'target')) ?? '',
     published: textOf(child(item, 'published')) ?? '',
-    hostIp: textOf(child(item, 'host_ip')) ?? '0.0.0.0',
+    hostIp: textOf(child(item, 'host_ip')) ?? ANY_HOST,
     protocol: textOf(child(item, 'protocol')) ?? 'tcp',
   })
 }
@@ -64,13 +76,11 @@ interface Written {
   readonly protocol: string
 }
 
-function expand({ target, published, hostIp, protocol }: Written): readonly PublishedPort[] {
+function expand({ target, published, protocol, ...at }: Written): readonly PublishedPort[] {
   if (protocol === 'sctp') throw new Refusal('publishing sctp is not supported yet')
   if (protocol !== 'tcp' && protocol !== 'udp')
     throw new Refusal(`unknown protocol ${shown(protocol)}`, 'one of `tcp` and `udp`')
-  if (isIP(hostIp) === 6) throw new Refusal('publishing on IPv6 is not supported yet')
-  if (!isIPv4(hostIp))
-    throw new Refusal(`expected an IPv4 address of the host, got ${shown(hostIp)}`)
+  const hostIp = parseHostIp(at.hostIp)
   const inside = parseRange(target, 'port of the container')
   const outside = parseRange(published, 'published port')
   const length = inside.last - inside.first
@@ -82,6 +92,20 @@ function expand({ target, published, hostIp, protocol }: Written): readonly Publ
     target: inside.first + n,
     protocol,
   }))
+}
+
+function parseHostIp(text: string): string {
+  if (isIPv4(text)) return text
+  const six = parseIpv6(text.replace(/^\[(.*)\]$/, '$1'))
+  if (six === null) throw new Refusal(`expected an address of the host, got ${shown(text)}`)
+  if (six === 1n)
+    throw new Refusal(
+      'Linux cannot forward from ::1: it never routes what has that address',
+      'say 127.0.0.1, or `[::]` for every other IPv6 address of the host',
+    )
+  if (six >> 118n === 0x3fan)
+    throw new Refusal('a link-local address means something on one link only')
+  return formatIpv6(six)
 }
 
 /** `expose`: ports and ranges, written out as `80/tcp`, sorted. */

@@ -154,12 +154,19 @@ export interface Attachment {
   /** Besides the service's and the container's name. Sorted. */
   readonly aliases: readonly string[]
   readonly ipv4: string | null
+  /** In its one form (RFC 5952). What is not declared is not here, as with the rest. */
+  readonly ipv6?: string
+  /** Lower case, with colons. */
+  readonly mac?: string
+  readonly interfaceName?: string
+  /** The network with the highest one has the default route; 0 where nothing is said. */
+  readonly gwPriority?: number
 }
 
 export type PortProtocol = 'tcp' | 'udp'
 
 export interface PublishedPort {
-  /** An IPv4 address, `0.0.0.0` for all. */
+  /** An address, `0.0.0.0` for all (IPv6 too, where the container has it), `::` for all of IPv6. */
   readonly hostIp: string
   readonly published: number
   readonly target: number
@@ -269,6 +276,17 @@ export interface Network {
   readonly subnet: string | null
   readonly gateway: string | null
   readonly labels: Readonly<Record<string, string>>
+  /** With IPv6 besides. What is not declared is not here, as with the rest. `null`: pak picks. */
+  readonly ipv6?: { readonly subnet: string | null; readonly gateway: string | null }
+  /** CIDR within `subnet`: pak leases only from here. */
+  readonly ipRange?: string
+  /** Name -> address of either family that pak leases to nobody. */
+  readonly auxAddresses?: Readonly<Record<string, string>>
+  readonly mtu?: number
+  /** Name of the bridge on the host. */
+  readonly bridge?: string
+  /** Its containers do not reach each other. */
+  readonly isolated?: true
 }
 
 export interface Volume {

@@ -44,6 +44,8 @@ export interface ObservedContainer {
   readonly createdAt: string
   /** Network name -> IPv4 address; kept across recreates. */
   readonly addresses: Readonly<Record<string, string>>
+  /** Network name -> IPv6 address, on networks with IPv6. */
+  readonly addresses6?: Readonly<Record<string, string>>
   /** What is not as pak made it though it runs; of one that does not run, nothing. */
   readonly drift: readonly Drift[]
   /** It runs, but its start was cut short before its `post_start` hooks were done. */
@@ -63,6 +65,7 @@ export interface ObservedNetwork {
   readonly spec: Network
   readonly subnet: string
   readonly gateway: string
+  readonly ipv6?: { readonly subnet: string; readonly gateway: string }
   /** Name of the bridge on the host. */
   readonly bridge: string
   /** Service -> its address here, as recorded; kept as long as it has one. */

@@ -103,6 +103,7 @@ export interface PlannedPublication extends PublishedPort {
   readonly network: string
   /** The address declared for the container in that network; `null`: pak leases one. */
   readonly ipv4: string | null
+  readonly ipv6?: string
   /** With one container: `none`. */
   readonly affinity: Affinity
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { PakError } from '../errors.ts'
 import { ipBatch, ipBatchEach, ipJson } from '../kernel/ip.ts'
 import type { Kernel } from '../kernel/kernel.ts'
+import { address6 } from './ipam6.ts'
 import { formatAddress, parseAddress } from './ipv4.ts'
 
 /** A network's bridge on the host, with the gateway's address on it. */
@@ -11,6 +12,8 @@ export interface Bridge {
   readonly prefix: number
   /** Of services: this host answers ARP for them. */
   readonly services?: readonly string[]
+  readonly ipv6?: { readonly gateway: string; readonly prefix: number }
+  readonly mtu?: number
 }
 
 /** A veth pair: one end on a bridge, the other born inside the namespace of `pid` with its final name. */
@@ -20,6 +23,9 @@ export interface Link {
   readonly peer: string
   readonly pid: number
   readonly mac: string
+  readonly mtu?: number
+  /** From other such ports of its bridge. */
+  readonly isolated?: boolean
 }
 
 /** An interface inside a container. `gateway` only on the one that has the default route. */
@@ -28,6 +34,11 @@ export interface Interface {
   readonly address: string
   readonly prefix: number
   readonly gateway: string | null
+  readonly ipv6?: {
+    readonly address: string
+    readonly prefix: number
+    readonly gateway: string | null
+  }
 }
 
 /** Interface names have 15 characters (IFNAMSIZ), so they are hashes of what they stand for. */
@@ -47,13 +58,14 @@ export function bridgeBatch(
   bridges: readonly Bridge[],
   existing: ReadonlySet<string> = new Set(),
 ): string[] {
-  return bridges.flatMap(({ name, gateway, prefix, services = [] }) => {
+  return bridges.flatMap(({ name, gateway, prefix, services = [], mtu }) => {
     const checked = { name: interfaceName(name), gateway: formatAddress(parseAddress(gateway)) }
     return [
       // With a MAC of its own a bridge keeps it; otherwise it changes with its ports, under the containers' ARP.
       ...(existing.has(name)
         ? []
         : [`link add name ${checked.name} address ${macAddress(gateway)} type bridge`]),
+      ...(mtu === undefined ? [] : [`link set dev ${checked.name} mtu ${mtuWord(mtu)}`]),
       `addr replace ${checked.gateway}/${prefixLength(prefix)} brd + dev ${checked.name}`,
       ...serviceAddressBatch(
         services.map((address) => ({ bridge: name, address, verb: 'replace' })),
@@ -78,37 +90,45 @@ export const serviceAddressBatch = (
 
 /** Made, named, put on its bridge and up with one netlink message per veth, and one more for its port. */
 export function vethBatch(links: readonly Link[]): string[] {
-  return links.flatMap(({ host, bridge, peer, pid, mac }) => [
-    `link add name ${interfaceName(host)} master ${interfaceName(bridge)} up type veth` +
-      ` peer name ${interfaceName(peer)} address ${macText(mac)} netns ${processId(pid)}`,
-    hairpin(host),
-  ])
+  return links.flatMap(({ host, bridge, peer, pid, mac, mtu, isolated = false }) => {
+    const size = mtu === undefined ? '' : ` mtu ${mtuWord(mtu)}`
+    return [
+      `link add name ${interfaceName(host)}${size} master ${interfaceName(bridge)} up type veth` +
+        ` peer name ${interfaceName(peer)} address ${macText(mac)}${size} netns ${processId(pid)}`,
+      portOptions(host, isolated),
+    ]
+  })
 }
 
 // Where br_netfilter is on (Docker, Kubernetes), a container's packet to its own published port is
 // rewritten inside the bridge, and has to leave by the port that it came in by.
-const hairpin = (host: string): string => `link set dev ${host} type bridge_slave hairpin on`
+const portOptions = (host: string, isolated: boolean): string =>
+  `link set dev ${host} type bridge_slave hairpin on${isolated ? ' isolated on' : ''}`
 
 /** Lines that put veths back on a bridge that was made anew. */
 export const attachBatch = (
-  links: readonly { readonly host: string; readonly bridge: string }[],
+  links: readonly Pick<Link, 'host' | 'bridge' | 'isolated'>[],
 ): string[] =>
-  links.flatMap(({ host, bridge }) => [
+  links.flatMap(({ host, bridge, isolated = false }) => [
     `link set dev ${interfaceName(host)} master ${interfaceName(bridge)} up`,
-    hairpin(host),
+    portOptions(host, isolated),
   ])
 
 /** Lines for `ip -batch` inside a container's namespace. */
 export function addressBatch(interfaces: readonly Interface[]): string[] {
-  const routes = interfaces.flatMap(({ name, gateway }) =>
-    gateway === null
+  const routes = interfaces.flatMap(({ name, gateway, ipv6 }) => [
+    ...(gateway === null
       ? []
-      : [`route replace default via ${formatAddress(parseAddress(gateway))} dev ${name}`],
-  )
+      : [`route replace default via ${formatAddress(parseAddress(gateway))} dev ${name}`]),
+    ...(typeof ipv6?.gateway === 'string'
+      ? [`route replace ::/0 via ${address6(ipv6.gateway)} dev ${name}`]
+      : []),
+  ])
   return [
     'link set dev lo up',
-    ...interfaces.flatMap(({ name, address, prefix }) => [
+    ...interfaces.flatMap(({ name, address, prefix, ipv6 }) => [
       `addr replace ${formatAddress(parseAddress(address))}/${prefixLength(prefix)} brd + dev ${interfaceName(name)}`,
+      ...(ipv6 === undefined ? [] : [addressLine6(name, ipv6)]),
       `link set dev ${interfaceName(name)} up`,
     ]),
     ...routes,
@@ -135,7 +155,8 @@ export async function createBridges(kernel: Kernel, bridges: readonly Bridge[]):
   const existing = new Set(links.map(({ name }) => name))
   await ipBatch(kernel, [...stale, ...bridgeBatch(bridges, existing)])
   await allowForwarding(kernel)
-  await Promise.all(bridges.map(({ name }) => tuneBridge(kernel, name)))
+  await Promise.all(bridges.map((bridge) => tuneBridge(kernel, bridge)))
+  await enableIpv6(kernel, bridges)
 }
 
 /** Remove bridges in one batch; one already gone is success. */
@@ -210,7 +231,43 @@ export async function allowForwarding(kernel: Kernel): Promise<void> {
   if ((await kernel.readText(path))?.trim() !== '1') await kernel.writeText(path, '1')
 }
 
-async function tuneBridge(kernel: Kernel, name: string): Promise<void> {
+/** Only once the bridge is there can it be told to have IPv6, and only then does it take an address. */
+async function enableIpv6(kernel: Kernel, bridges: readonly Bridge[]): Promise<void> {
+  const lines = bridges.flatMap(({ name, ipv6 }) =>
+    ipv6 === undefined ? [] : [addressLine6(name, { address: ipv6.gateway, prefix: ipv6.prefix })],
+  )
+  if (lines.length === 0) return
+  await allowForwarding6(kernel)
+  await ipBatch(kernel, lines)
+}
+
+/** No probe for duplicates: it would hold the address back for a second, and pak leases it once. */
+const addressLine6 = (
+  name: string,
+  { address, prefix }: { readonly address: string; readonly prefix: number },
+): string =>
+  `addr replace ${address6(address)}/${prefixLength6(prefix)} dev ${interfaceName(name)} nodad`
+
+/**
+ * A host that forwards takes no router advertisements any more, unless it is told to: its own way out
+ * must not be lost for the containers' (ip-sysctl.rst, accept_ra).
+ */
+async function allowForwarding6(kernel: Kernel): Promise<void> {
+  const folder = '/proc/sys/net/ipv6/conf'
+  const on = await kernel.readText(`${folder}/all/forwarding`)
+  if (on === null)
+    throw new PakError('network', 'enable IPv6: this kernel has none', {
+      hint: 'leave `enable_ipv6` out',
+    })
+  if (on.trim() === '1') return
+  for (const name of await kernel.list(folder)) {
+    const path = `${folder}/${name}/accept_ra`
+    if ((await kernel.readText(path))?.trim() === '1') await kernel.writeText(path, '2')
+  }
+  await kernel.writeText(`${folder}/all/forwarding`, '1')
+}
+
+async function tuneBridge(kernel: Kernel, { name, ipv6 }: Bridge): Promise<void> {
   // 127.0.0.1:<published> is rewritten to leave by the bridge and come back by it. The firewall's
   // `guard` chain drops what others send to 127/8, which this would otherwise let in.
   await kernel.writeText(`/proc/sys/net/ipv4/conf/${name}/route_localnet`, '1')
@@ -219,7 +276,7 @@ async function tuneBridge(kernel: Kernel, name: string): Promise<void> {
   const six = `/proc/sys/net/ipv6/conf/${name}`
   if (!(await kernel.exists(six))) return
   await kernel.writeText(`${six}/accept_ra`, '0')
-  await kernel.writeText(`${six}/disable_ipv6`, '1')
+  await kernel.writeText(`${six}/disable_ipv6`, ipv6 === undefined ? '1' : '0')
 }
 
 interface LinkFacts {
@@ -253,12 +310,17 @@ function parseLink(link: IpLink): LinkFacts {
 const hash = (seed: string, length: number): string =>
   createHash('sha256').update(seed).digest('hex').slice(0, length)
 
+/** A subset of what the kernel takes, without anything that a batch line or a rule could misread. */
+export const INTERFACE_NAME = /^[A-Za-z][A-Za-z0-9_.-]{0,14}$/
+
 // What becomes part of a batch line is checked here once more: a space would be a new word of the command.
-const interfaceName = (name: string): string =>
-  checked(name, /^[A-Za-z][A-Za-z0-9]{0,14}$/, 'interface name')
+const interfaceName = (name: string): string => checked(name, INTERFACE_NAME, 'interface name')
 const macText = (mac: string): string => checked(mac, /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/, 'MAC')
 const prefixLength = (prefix: number): string =>
   checked(String(prefix), /^([0-9]|[12][0-9]|3[0-2])$/, 'prefix length')
+const prefixLength6 = (prefix: number): string =>
+  checked(String(prefix), /^([0-9]|[1-9][0-9]|1[01][0-9]|12[0-8])$/, 'prefix length')
+const mtuWord = (mtu: number): string => checked(String(mtu), /^[1-9][0-9]{2,4}$/, 'mtu')
 const processId = (pid: number): string => checked(String(pid), /^[1-9][0-9]{0,9}$/, 'pid')
 
 function checked(text: string, grammar: RegExp, what: string): string {

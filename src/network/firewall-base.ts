@@ -15,6 +15,8 @@ export const SETS = {
   gateways: 'type ifname . ipv4_addr',
   /** What is masqueraded on its way out. */
   subnets: 'type ipv4_addr; flags interval',
+  /** The same of IPv6. */
+  subnets6: 'type ipv6_addr; flags interval',
   /** Addresses of services. */
   vips: 'type ipv4_addr',
   /** Those of them whose clients keep their own address: see `LIFT`. */
@@ -28,9 +30,14 @@ export const MAPS = {
   published: 'type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service',
   /** The same on every address of this host. */
   published_any: 'type inet_proto . inet_service : ipv4_addr . inet_service',
-  /** The same two for ports that several containers share: the chain that picks one of them. */
+  /** The same two of IPv6. */
+  published6: 'type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service',
+  published6_any: 'type inet_proto . inet_service : ipv6_addr . inet_service',
+  /** The first two for ports that several containers share: the chain that picks one of them. */
   balanced: 'type ipv4_addr . inet_proto . inet_service : verdict',
   balanced_any: 'type inet_proto . inet_service : verdict',
+  balanced6: 'type ipv6_addr . inet_proto . inet_service : verdict',
+  balanced6_any: 'type inet_proto . inet_service : verdict',
   /** bridge . address of a service there : the chain that picks a replica. No other network gets in. */
   services: 'type ifname . ipv4_addr : verdict',
 } as const
@@ -116,6 +123,11 @@ function chain(
 const GUARD: readonly Rule[] = [
   { match: 'iifname != "lo" ip daddr 127.0.0.0/8 drop', comment: 'loopback is for this host only' },
   { match: 'iifname @bridges ip saddr 127.0.0.0/8 drop', comment: 'no container is loopback' },
+  {
+    // What IPv4 has of `rp_filter`; ff02::/16 and fe80::/10 are needed to find a neighbour.
+    match: 'iifname @bridges ip6 saddr != { ::, fe80::/10 } ip6 saddr != @subnets6 drop',
+    comment: 'a container has addresses of containers only',
+  },
 ]
 
 const PUBLISH: readonly Rule[] = [
@@ -132,8 +144,30 @@ const PUBLISH: readonly Rule[] = [
     comment: 'one host address, spread over replicas',
   },
   {
-    match: 'meta l4proto . th dport vmap @balanced_any',
+    match: 'meta nfproto ipv4 meta l4proto . th dport vmap @balanced_any',
     comment: 'every host address, spread over replicas',
+  },
+  {
+    // Linux has no `route_localnet` for IPv6: what came from ::1 would never come back. So nobody
+    // takes it there, and clients go on to 127.0.0.1 at once.
+    match: 'ip6 daddr ::1 return',
+    comment: 'not from ::1',
+  },
+  {
+    match: 'dnat ip6 to ip6 daddr . meta l4proto . th dport map @published6',
+    comment: 'one host address of ipv6, by protocol',
+  },
+  {
+    match: 'dnat ip6 to meta l4proto . th dport map @published6_any',
+    comment: 'every host address of ipv6, by protocol',
+  },
+  {
+    match: 'ip6 daddr . meta l4proto . th dport vmap @balanced6',
+    comment: 'one host address of ipv6, spread over replicas',
+  },
+  {
+    match: 'meta nfproto ipv6 meta l4proto . th dport vmap @balanced6_any',
+    comment: 'every host address of ipv6, spread over replicas',
   },
 ]
 
@@ -163,13 +197,20 @@ const POSTROUTING: readonly Rule[] = [
     match: 'ip saddr @subnets oifname != @bridges oifname != "lo" masquerade',
     comment: 'outwards',
   },
+  {
+    match: 'ip6 saddr @subnets6 oifname @bridges ct status dnat masquerade',
+    comment: 'a container to a published port, ipv6',
+  },
+  {
+    match: 'ip6 saddr @subnets6 oifname != @bridges oifname != "lo" masquerade',
+    comment: 'outwards, ipv6',
+  },
 ]
 
 const FORWARD: readonly Rule[] = [
   { match: 'iifname . oifname @links accept', comment: 'within a network' },
   { match: 'iifname @internal drop', comment: 'no way out of an internal network' },
   { match: 'oifname @internal drop', comment: 'no way into an internal network' },
-  { match: 'iifname @bridges meta nfproto ipv6 drop', comment: 'no ipv6' },
   {
     match: `ct status dnat ct direction original jump ${ADMIN}`,
     comment: 'published, as far as the administrator lets it',

@@ -1,6 +1,6 @@
+import { ANY_HOST } from '../model/port.ts'
 import { macAddress } from './bridge.ts'
 import {
-  ANY_ADDRESS,
   balancedElement,
   type FirewallElement,
   type FirewallNetwork,
@@ -73,7 +73,7 @@ function publicationContent(
     if (port === undefined) return []
     if (ports.length === 1) return [publicationElement(project, port)]
     const { protocol, affinity, hostIp } = port
-    const place = [protocol, String(port.published), ...(hostIp === ANY_ADDRESS ? [] : [hostIp])]
+    const place = [protocol, String(port.published), ...(hostIp === ANY_HOST ? [] : [hostIp])]
     const targets = ports.map(({ address, target }) => ({ address, port: target }))
     const spread = spreadOf({ place, project, protocol, affinity, targets })
     spreads.push(spread)

@@ -1,7 +1,10 @@
 import { PakError } from '../errors.ts'
 import type { Affinity, PortProtocol } from '../model/desired.ts'
-import type { HostPort } from '../model/port.ts'
+import { formatBlock6 } from '../model/ipv6.ts'
+import { ANY_HOST, ANY_HOST6, type HostPort } from '../model/port.ts'
+import { INTERFACE_NAME } from './bridge.ts'
 import type { SetName } from './firewall-base.ts'
+import { address6, block6 } from './ipam6.ts'
 import { formatAddress, formatCidr, parseAddress, parseCidr } from './ipv4.ts'
 
 /** A bridge network as the firewall has to know it. */
@@ -12,6 +15,10 @@ export interface FirewallNetwork {
   readonly subnet: string
   readonly gateway: string
   readonly internal: boolean
+  /** CIDR. */
+  readonly subnet6?: string
+  /** Its containers do not reach each other. */
+  readonly isolated?: boolean
 }
 
 /** A host port that is forwarded to a container. */
@@ -19,7 +26,7 @@ export interface Publication {
   /** For messages only: the firewall knows containers by address. */
   readonly container: string
   readonly address: string
-  /** `0.0.0.0`: every address of this host. */
+  /** Of the family of `address`; `0.0.0.0` and `::`: every one of this host. */
   readonly hostIp: string
   readonly published: number
   readonly target: number
@@ -47,8 +54,6 @@ export interface FirewallElement {
   readonly comment: string
 }
 
-export const ANY_ADDRESS = '0.0.0.0'
-
 /** Everything that one network puts into the table. Throws `network` for a word outside its grammar. */
 export function networkElements(project: string, network: FirewallNetwork): FirewallElement[] {
   const bridge = checkedBridge(network.bridge)
@@ -63,37 +68,46 @@ export function networkElements(project: string, network: FirewallNetwork): Fire
   return [
     element('bridges', bridge),
     ...(network.internal ? [element('internal', bridge)] : []),
-    element('links', `${bridge} . ${bridge}`),
+    ...(network.isolated ? [] : [element('links', `${bridge} . ${bridge}`)]),
     element('gateways', `${bridge} . ${gateway}`),
     element('subnets', formatCidr(parseCidr(network.subnet))),
+    ...(network.subnet6 === undefined
+      ? []
+      : [element('subnets6', formatBlock6(block6(network.subnet6)))]),
   ]
 }
 
 export function publicationElement(project: string, port: Publication): FirewallElement {
-  const address = formatAddress(parseAddress(port.address))
-  const value = `${address} . ${portWord(port.target)}`
-  return portElement(project, port, { sets: ['published', 'published_any'], value })
+  const value = `${addressWord(port.address)} . ${portWord(port.target)}`
+  return portElement(project, port, { kind: 'published', value })
 }
 
 /** A host port whose connections a chain spreads. */
 export const balancedElement = (project: string, port: HostPort, chain: string): FirewallElement =>
-  portElement(project, port, { sets: ['balanced', 'balanced_any'], value: `goto ${chain}` })
+  portElement(project, port, { kind: 'balanced', value: `goto ${chain}` })
 
 function portElement(
   project: string,
   port: HostPort,
-  { sets, value }: { readonly sets: readonly [SetName, SetName]; readonly value: string },
+  { kind, value }: { readonly kind: 'published' | 'balanced'; readonly value: string },
 ): FirewallElement {
-  const hostIp = formatAddress(parseAddress(port.hostIp))
+  const hostIp = addressWord(port.hostIp)
   const place = `${port.protocol} . ${portWord(port.published)}`
-  const everywhere = hostIp === ANY_ADDRESS
+  const family = isSix(hostIp) ? (`${kind}6` as const) : kind
+  const everywhere = hostIp === ANY_HOST || hostIp === ANY_HOST6
   return {
-    set: everywhere ? sets[1] : sets[0],
+    set: everywhere ? `${family}_any` : family,
     key: everywhere ? place : `${hostIp} . ${place}`,
     value,
     comment: projectWord(project),
   }
 }
+
+const isSix = (address: string): boolean => address.includes(':')
+
+/** Of either family, checked and in its one form. */
+export const addressWord = (text: string): string =>
+  isSix(text) ? address6(text) : formatAddress(parseAddress(text))
 
 /** Everything that a service's address puts into sets and maps, beside the chain that spreads it. */
 export function serviceElements(
@@ -123,23 +137,31 @@ export function serviceElements(
 
 /** The inverse of `publicationElement`; `null` when the element is no published port of one container. */
 export function publicationOf(element: FirewallElement): Omit<Publication, 'container'> | null {
-  if (element.set !== 'published' && element.set !== 'published_any') return null
+  if (!element.set.startsWith('published')) return null
   const port = hostPortOf(element)
   const [address = '', target = ''] = (element.value ?? '').split(' . ')
   return port === null ? null : { ...port, address, target: Number(target), affinity: 'none' }
 }
 
-const PORT_SETS: ReadonlySet<SetName> = new Set([
-  'published',
-  'published_any',
-  'balanced',
-  'balanced_any',
-])
+/** Of IPv6, or not, by set. */
+const PORT_SETS: Partial<Readonly<Record<SetName, boolean>>> = {
+  published: false,
+  published_any: false,
+  balanced: false,
+  balanced_any: false,
+  published6: true,
+  published6_any: true,
+  balanced6: true,
+  balanced6_any: true,
+}
 
 /** The host port that an element publishes, for one container or for several; `null`: none. */
 export function hostPortOf(element: FirewallElement): HostPort | null {
-  if (!PORT_SETS.has(element.set)) return null
-  const [port = '', protocol, hostIp = ANY_ADDRESS] = element.key.split(' . ').reverse()
+  const six = PORT_SETS[element.set]
+  if (six === undefined) return null
+  const [port = '', protocol, hostIp = six ? ANY_HOST6 : ANY_HOST] = element.key
+    .split(' . ')
+    .reverse()
   // Somebody put another one there by hand: nothing of ours looks like that.
   if (protocol !== 'tcp' && protocol !== 'udp') return null
   return { hostIp, published: Number(port), protocol }
@@ -163,8 +185,7 @@ export const elementKey = (element: FirewallElement): string =>
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/
 
 export const projectWord = (project: string): string => word(project, NAME, 'project')
-const checkedBridge = (bridge: string): string =>
-  word(bridge, /^[A-Za-z][A-Za-z0-9]{0,14}$/, 'bridge')
+const checkedBridge = (bridge: string): string => word(bridge, INTERFACE_NAME, 'bridge')
 const nameWord = (name: string): string => word(name, NAME, 'network')
 
 function portWord(port: number): string {

@@ -1,7 +1,6 @@
 import { PakError } from '../errors.ts'
 import type { Affinity } from '../model/desired.ts'
-import { projectWord } from './firewall-elements.ts'
-import { formatAddress, parseAddress } from './ipv4.ts'
+import { addressWord, projectWord } from './firewall-elements.ts'
 
 /**
  * A chain of its own for each place whose connections go to several containers. It holds one rule: a
@@ -37,12 +36,14 @@ const SEED = 0x70616b21
 export function spreadOf({ place, project, protocol, affinity, targets }: SpreadRequest): Spread {
   const words = targets
     .map(({ address, port }) => {
-      const checked = formatAddress(parseAddress(address))
+      const checked = addressWord(address)
       return port === null ? checked : `${checked} . ${portWord(port)}`
     })
     .sort()
   return {
-    chain: chainWord(`to_${place.join('_').replaceAll(/[^A-Za-z0-9]+/g, '_')}`),
+    chain: chainWord(
+      `to_${place.map((word) => word.replaceAll(':', 'x').replaceAll(/[^A-Za-z0-9]+/g, '_')).join('_')}`,
+    ),
     owner: projectWord(project),
     protocol,
     affinity,
@@ -91,15 +92,17 @@ export const sameSpread = (a: Spread, b: Spread): boolean =>
 /** Who is behind it, each once. */
 export const targetsOf = ({ slots }: Spread): readonly string[] => [...new Set(slots)].sort()
 
-export const spreadRule = ({ owner, protocol, affinity, slots }: Spread): string =>
-  [
+export function spreadRule({ owner, protocol, affinity, slots }: Spread): string {
+  const ip = slots[0]?.includes(':') ? 'ip6' : 'ip'
+  return [
     ...(protocol === null ? [] : [`meta l4proto ${protocol}`]),
-    'dnat ip to',
-    affinity === 'none' ? 'numgen random' : 'jhash ip saddr',
+    `dnat ${ip} to`,
+    affinity === 'none' ? 'numgen random' : `jhash ${ip} saddr`,
     `mod ${slots.length}${affinity === 'none' ? '' : ` seed 0x${SEED.toString(16)}`} map`,
     `{ ${slots.map((slot, number) => `${number} : ${slot}`).join(', ')} }`,
     `comment "${owner}"`,
   ].join(' ')
+}
 
 /** What is used of libnftables-json(5) of such a chain; every key may be missing. */
 export interface NftRule {

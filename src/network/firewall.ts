@@ -1,11 +1,10 @@
 import { PakError } from '../errors.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { nftApply } from '../kernel/nft.ts'
-import { type HostPort, portText } from '../model/port.ts'
-import { ADMIN, baseChains, type Chain, MAPS, SETS } from './firewall-base.ts'
+import { type HostPort, hostsMeet, portText } from '../model/port.ts'
+import { ADMIN, baseChains, type Chain, MAPS, SETS, type SetName } from './firewall-base.ts'
 import { contentOf, type FirewallRequest } from './firewall-content.ts'
 import {
-  ANY_ADDRESS,
   elementKey,
   type FirewallElement,
   hostPortOf,
@@ -213,9 +212,7 @@ export function publisherOf(facts: FirewallFacts, port: HostPort, except: string
 }
 
 const collide = (a: HostPort, b: HostPort): boolean =>
-  a.published === b.published &&
-  a.protocol === b.protocol &&
-  (a.hostIp === b.hostIp || a.hostIp === ANY_ADDRESS || b.hostIp === ANY_ADDRESS)
+  a.published === b.published && a.protocol === b.protocol && hostsMeet(a.hostIp, b.hostIp)
 
 function refuseTaken(wanted: readonly FirewallElement[], others: readonly FirewallElement[]): void {
   const places = new Map(others.map((element) => [placeOf(element), ownerOf(element)]))
@@ -276,9 +273,24 @@ function elementScript(
   ])
 }
 
-function elementText(verb: 'add' | 'delete', { key, value, comment }: FirewallElement): string {
-  if (verb === 'delete') return key
-  return `${key} comment "${comment}"${value === null ? '' : ` : ${value}`}`
+/** How many names of interfaces a key begins with: quoted, as one may be a word of nft's own. */
+const NAMES: Partial<Readonly<Record<SetName, number>>> = {
+  bridges: 1,
+  internal: 1,
+  links: 2,
+  gateways: 1,
+  services: 1,
+}
+
+function elementText(
+  verb: 'add' | 'delete',
+  { set, key, value, comment }: FirewallElement,
+): string {
+  const names = NAMES[set] ?? 0
+  const words = key.split(' . ').map((word, index) => (index < names ? `"${word}"` : word))
+  const text = words.join(' . ')
+  if (verb === 'delete') return text
+  return `${text} comment "${comment}"${value === null ? '' : ` : ${value}`}`
 }
 
 function tableWord(table: string): string {

@@ -66,6 +66,8 @@ export interface LeaseRequest {
   readonly reserved?: readonly string[]
   /** Take the highest free address in place of the lowest: far from those that people declare. */
   readonly fromTop?: boolean
+  /** CIDR: only from here, but for a wanted one. */
+  readonly range?: string
 }
 
 /**
@@ -85,12 +87,18 @@ export function lease(request: LeaseRequest): string {
   }
   const own = Object.hasOwn(request.leases, container) ? request.leases[container] : undefined
   if (own !== undefined && isFree(parseAddress(own), range, holders)) return own
-  const free = firstFree(range, holders, request.fromTop ?? false)
+  const free = firstFree(within(range, request.range), holders, request.fromTop ?? false)
   if (free !== null) return formatAddress(free)
   throw new PakError(
     'subnet_taken',
-    `lease an address for \`${container}\`: none left in ${request.subnet}`,
+    `lease an address for \`${container}\`: none left in ${request.range ?? request.subnet}`,
   )
+}
+
+function within(usable: Cidr, range: string | undefined): Cidr {
+  if (range === undefined) return usable
+  const { first, last, prefix } = parseCidr(range)
+  return { first: Math.max(first, usable.first), last: Math.min(last, usable.last), prefix }
 }
 
 function firstFree(

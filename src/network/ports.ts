@@ -66,7 +66,8 @@ function swapped(hex: string): number {
 }
 
 const covers = (listener: string | null, hostIp: string): boolean =>
-  listener !== null && (listener === hostIp || listener === '0.0.0.0' || hostIp === '0.0.0.0')
+  listener !== null &&
+  (listener === hostIp || [listener, hostIp].includes('0.0.0.0') || hostIp === '::')
 
 async function ownerOfSocket(kernel: Kernel, inode: number): Promise<PortHolder> {
   const wanted = `socket:[${inode}]`

@@ -1,5 +1,6 @@
 import { endianness } from 'node:os'
 import type { Kernel } from '../kernel/kernel.ts'
+import { parseIpv6 } from '../model/ipv6.ts'
 import { formatAddress, parseAddress, parseCidr } from './ipv4.ts'
 
 /** The IPv4 side of one network namespace, as read in one go. */
@@ -69,6 +70,21 @@ export function bridgeDrift(
     if (now !== '1') return `${name} was ${now}, should be 1`
   }
   return null
+}
+
+/** The same for a bridge's side of IPv6. */
+export function bridgeDrift6(kernel: Kernel, bridge: string, gateway: string): string | null {
+  if (!hasAddress6(kernel, 'self', gateway)) return `bridge ${bridge} lost its address ${gateway}`
+  const now = kernel.readNow('/proc/sys/net/ipv6/conf/all/forwarding')?.trim() ?? '1'
+  return now === '1' ? null : `forwarding of IPv6 was ${now}, should be 1`
+}
+
+/** By `/proc/<pid>/net/if_inet6`: 32 digits of each address. */
+export function hasAddress6(kernel: Kernel, process: number | 'self', address: string): boolean {
+  const text = kernel.readNow(`/proc/${process}/net/if_inet6`)
+  // Of who has gone nothing is known.
+  if (text === null) return true
+  return text.includes((parseIpv6(address) ?? 0n).toString(16).padStart(32, '0'))
 }
 
 /** Ports of a bridge now; without one, none. */

@@ -8,6 +8,8 @@ import type {
 import type { ObservedState } from '../model/observed.ts'
 import { isOneOff } from '../model/one-off.ts'
 import type { PlannedPublication, PlannedServiceAddress } from '../model/plan.ts'
+import { hostText } from '../model/port.ts'
+import { receiverOf } from '../model/receiver.ts'
 import { takesTraffic } from '../model/traffic.ts'
 import { compareText, groupBy, type Unit } from './unit.ts'
 
@@ -142,10 +144,11 @@ function publications(members: readonly Member[], internal: ReadonlyMap<string, 
   const entries = members.flatMap((member) => {
     const to = receiver(member.spec, internal)
     if (to === null) return []
-    const { network, ipv4 } = to
+    const { network, ipv4, ipv6 } = to
+    const six = ipv6 === undefined ? {} : { ipv6 }
     return member.spec.ports.map(({ hostIp, published, target, protocol }) => {
       const { container } = member
-      const entry: Entry = { container, hostIp, published, target, protocol, network, ipv4 }
+      const entry: Entry = { container, hostIp, published, target, protocol, network, ipv4, ...six }
       return { member, entry }
     })
   })
@@ -153,10 +156,8 @@ function publications(members: readonly Member[], internal: ReadonlyMap<string, 
 }
 
 function receiver(spec: ContainerSpec, internal: ReadonlyMap<string, boolean>): Attachment | null {
-  if (spec.networkMode.kind !== 'bridge') return null
-  const attachments = [...spec.networks].sort((a, b) => compareText(a.network, b.network))
-  const open = attachments.find(({ network }) => internal.get(network) === false)
-  return open ?? attachments[0] ?? null
+  const name = receiverOf(spec, (network) => internal.get(network) !== false)
+  return spec.networks.find(({ network }) => network === name) ?? null
 }
 
 function addresses(members: readonly Member[], manner: (service: string) => Manner) {
@@ -187,7 +188,7 @@ export const placeText = ({
   published,
   protocol,
 }: Pick<PublishedPort, 'hostIp' | 'published' | 'protocol'>): string =>
-  `${hostIp}:${published}/${protocol}`
+  `${hostText(hostIp)}:${published}/${protocol}`
 
 export const publicationText = (
   entry: PublishedPort & { readonly container: string | null; readonly affinity?: Affinity },

@@ -76,7 +76,14 @@ export const FIELDS: { readonly [K in keyof ContainerSpec]: Field<ContainerSpec[
     compare: keyed<Attachment>(
       (key) => `networks.${key}`,
       (attachment) => attachment.network,
-      ({ aliases, ipv4 }) => ({ aliases, ipv4_address: ipv4 }),
+      ({ network: _, aliases, ipv4, ipv6, mac, interfaceName, gwPriority }) => ({
+        aliases,
+        ipv4_address: ipv4,
+        ...(ipv6 === undefined ? {} : { ipv6_address: ipv6 }),
+        ...(mac === undefined ? {} : { mac_address: mac }),
+        ...(interfaceName === undefined ? {} : { interface_name: interfaceName }),
+        ...(gwPriority === undefined ? {} : { gw_priority: gwPriority }),
+      }),
     ),
   },
   ports: { on: 'live', compare: keyed<PublishedPort>((key) => `ports[${key}]`, portKey, portText) },

@@ -46,6 +46,27 @@ function networkChanges(wanted: Network, observed: ObservedNetwork): readonly Fi
     ...(wanted.gateway === null ? [] : value(path('gateway'))(observed.gateway, wanted.gateway)),
     ...value(path('internal'))(observed.spec.internal, wanted.internal),
     ...(wanted.subnet === null ? [] : value(path('subnet'))(observed.subnet, wanted.subnet)),
+    ...changes6(path, wanted, observed),
+    ...value(path('ip_range'))(observed.spec.ipRange ?? null, wanted.ipRange ?? null),
+    ...value(path('aux_addresses'))(observed.spec.auxAddresses ?? {}, wanted.auxAddresses ?? {}),
+    ...value(path('mtu'))(observed.spec.mtu ?? null, wanted.mtu ?? null),
+    ...value(path('bridge'))(observed.spec.bridge ?? null, wanted.bridge ?? null),
+    ...value(path('isolated'))(observed.spec.isolated ?? false, wanted.isolated ?? false),
+  ]
+}
+
+function changes6(
+  path: (field: string) => string,
+  { ipv6 }: Network,
+  observed: ObservedNetwork,
+): readonly FieldChange[] {
+  const there = observed.ipv6
+  if (ipv6 === undefined || there === undefined)
+    return value(path('enable_ipv6'))(there !== undefined, ipv6 !== undefined)
+  const { subnet, gateway } = ipv6
+  return [
+    ...(subnet === null ? [] : value(path('ipam.subnet'))(there.subnet, subnet)),
+    ...(gateway === null ? [] : value(path('ipam.gateway'))(there.gateway, gateway)),
   ]
 }
 

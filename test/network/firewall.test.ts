@@ -98,7 +98,7 @@ test('an element that nobody owns goes with the next transaction', () => {
     ...REQUEST,
     previous: { ...previous, elements: [...previous.elements, stray] },
   })
-  assert.is(text, 'delete element inet pak internal {\n  pakstray,\n}\n')
+  assert.is(text, 'delete element inet pak internal {\n  "pakstray",\n}\n')
 })
 
 test('another project has the port, on the same or on a covering address', () => {

@@ -10,9 +10,11 @@ import {
   type Link,
   macAddress,
 } from '../../network/bridge.ts'
+import { block6 } from '../../network/ipam6.ts'
 import { parseCidr } from '../../network/ipv4.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
 import { forEach } from './batch.ts'
+import { type End, endsOf, outwardOf } from './ends.ts'
 import type { LinuxHost } from './host.ts'
 import { hostEnd } from './networks.ts'
 import type { ContainerRecord, NetworkRecord } from './records.ts'
@@ -103,28 +105,36 @@ function wiringOf(
   { record, pid }: Created,
   networks: ReadonlyMap<string, NetworkRecord>,
 ): Wiring {
-  const attached = record.spec.networks.flatMap(({ network }) => networks.get(network) ?? [])
-  const outward = attached.find(({ spec }) => !spec.internal)
-  const ends = attached.flatMap((network, index) => {
-    const address = record.addresses[network.spec.name]
-    return address === undefined ? [] : { network, address, peer: `eth${index}` }
-  })
+  const ends = endsOf(record, networks)
+  const outward = outwardOf(ends)
   return {
     pid,
     file: join(host.layout.bundle(record.id), 'interfaces'),
     spec: record.spec,
-    links: ends.map(({ network, address, peer }) => ({
+    links: ends.map(({ network, address, attachment, peer }) => ({
       host: hostEnd(host, record, { network: network.spec.name, pid }),
       bridge: network.bridge,
       peer,
       pid,
-      mac: macAddress(address),
+      mac: attachment.mac ?? macAddress(address),
+      isolated: network.spec.isolated ?? false,
+      ...(network.spec.mtu === undefined ? {} : { mtu: network.spec.mtu }),
     })),
-    interfaces: ends.map(({ network, address, peer }) => ({
-      name: peer,
-      address,
-      prefix: parseCidr(network.subnet).prefix,
-      gateway: network === outward ? network.gateway : null,
+    interfaces: ends.map((end) => ({
+      name: end.peer,
+      address: end.address,
+      prefix: parseCidr(end.network.subnet).prefix,
+      gateway: end === outward ? end.network.gateway : null,
+      ...sideOf6(end, ends),
     })),
   }
+}
+
+function sideOf6(end: End, ends: readonly End[]): Pick<Interface, 'ipv6'> {
+  const { network, address6 } = end
+  if (network.ipv6 === undefined || address6 === null) return {}
+  const { subnet, gateway } = network.ipv6
+  const first = outwardOf(ends.filter((other) => other.address6 !== null))
+  const { prefix } = block6(subnet)
+  return { ipv6: { address: address6, prefix, gateway: end === first ? gateway : null } }
 }

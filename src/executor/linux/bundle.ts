@@ -123,7 +123,7 @@ async function writeNameFiles(
     hosts: hostsFile({
       hostname,
       domainname: spec.domainname,
-      addresses: Object.values(record.addresses),
+      addresses: [...Object.values(record.addresses), ...Object.values(record.addresses6 ?? {})],
       extraHosts: spec.extraHosts,
       gateway,
     }),

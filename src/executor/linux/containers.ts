@@ -4,7 +4,7 @@ import type { StepOf } from '../../model/plan.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
 import { forEach } from './batch.ts'
 import type { LinuxHost } from './host.ts'
-import { leaseAddresses } from './networks.ts'
+import { addresses6Of, leaseAddresses } from './networks.ts'
 import { type ContainerRecord, containerRecord } from './records.ts'
 import { reserveAbove, reserves } from './reservations.ts'
 import { release } from './runs.ts'
@@ -26,6 +26,10 @@ export async function createContainers(
     const { containers } = await host.records.of(context.project)
     if (containers.has(args.container)) return
     const id = host.newId()
+    const addresses6 = await addresses6Of(host, context.project, {
+      container: args.container,
+      networks: args.spec.networks,
+    })
     await Promise.all([
       host.kernel.makeFolder(join(host.layout.storage(id), 'upper'), 0o755),
       host.kernel.makeFolder(join(host.layout.storage(id), 'work'), 0o700),
@@ -41,6 +45,7 @@ export async function createContainers(
       createdAt: host.now().toISOString(),
       restartCount: 0,
       addresses: leased ?? {},
+      ...(Object.keys(addresses6).length === 0 ? {} : { addresses6 }),
       run: null,
       exit: null,
     })

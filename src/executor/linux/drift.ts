@@ -1,12 +1,15 @@
 import type { Drift } from '../../model/observed.ts'
 import {
   bridgeDrift,
+  bridgeDrift6,
   defaultRoute,
+  hasAddress6,
   type NetworkView,
   portDrift,
   portsOf,
   readNetwork,
 } from '../../network/view.ts'
+import { endsOf, outwardOf } from './ends.ts'
 import type { LinuxHost } from './host.ts'
 import { lostMounts, mayDo } from './lost-mounts.ts'
 import { hostEnd } from './networks.ts'
@@ -80,8 +83,12 @@ function groundOf(host: LinuxHost, { networks }: ProjectRecords): Ground {
   return { networks, broken, ports }
 }
 
-const formDrift = (host: LinuxHost, view: NetworkView, record: NetworkRecord): string | null =>
-  bridgeDrift(host.kernel, view, { ...record, services: Object.values(serviceAddresses(record)) })
+function formDrift(host: LinuxHost, view: NetworkView, record: NetworkRecord): string | null {
+  const services = Object.values(serviceAddresses(record))
+  const fact = bridgeDrift(host.kernel, view, { ...record, services })
+  if (fact !== null || record.ipv6 === undefined) return fact
+  return bridgeDrift6(host.kernel, record.bridge, record.ipv6.gateway)
+}
 
 /** Field 22 of proc_pid_stat(5) again: what has ended has not drifted. */
 function lives(host: LinuxHost, { pid, startTicks }: Run): boolean {
@@ -122,7 +129,7 @@ function wiringDrift(host: LinuxHost, { record, run }: Running, ground: Ground):
     const port = { host: hostEnd(host, record, { network: spec.name, pid: run.pid }), bridge }
     return portDrift(host.kernel, port, ground.ports.get(spec.name) ?? new Set()) ?? []
   })
-  const found = facts.length > 0 ? facts : insideFacts(host, { record, run }, attached)
+  const found = facts.length > 0 ? facts : insideFacts(host, { record, run }, ground.networks)
   return found.map((fact) => ({ of: 'network', fact }))
 }
 
@@ -130,18 +137,20 @@ function wiringDrift(host: LinuxHost, { record, run }: Running, ground: Ground):
 function insideFacts(
   host: LinuxHost,
   { record, run }: Running,
-  attached: readonly NetworkRecord[],
+  networks: ReadonlyMap<string, NetworkRecord>,
 ): readonly string[] {
   const view = mayDo(record.spec, 'NET_ADMIN') ? null : readNetwork(host.kernel, run.pid)
   if (view === null) return []
-  const lost = attached.flatMap(({ spec }, index) => {
-    const address = record.addresses[spec.name]
-    const there = address === undefined || view.addresses.has(address)
-    return there ? [] : `eth${index} lost its address ${address}`
-  })
-  const outward = attached.findIndex(({ spec }) => !spec.internal)
-  const gateway = attached[outward]?.gateway
-  if (lost.length > 0 || gateway === undefined) return lost
-  const route = defaultRoute(`eth${outward}`, gateway)
+  const ends = endsOf(record, networks)
+  const lost = ends.flatMap(({ peer, address, address6 }) => [
+    ...(view.addresses.has(address) ? [] : [`${peer} lost its address ${address}`]),
+    ...(address6 === null || hasAddress6(host.kernel, run.pid, address6)
+      ? []
+      : [`${peer} lost its address ${address6}`]),
+  ])
+  const outward = outwardOf(ends)
+  if (lost.length > 0 || outward === null) return lost
+  const { gateway } = outward.network
+  const route = defaultRoute(outward.peer, gateway)
   return view.routes.has(route) ? [] : [`the default route by ${gateway} was gone`]
 }

@@ -1,6 +1,7 @@
 import { PakError } from '../../errors.ts'
 import { ipBatch } from '../../kernel/ip.ts'
 import type { Step, StepOf } from '../../model/plan.ts'
+import { ANY_HOST, ANY_HOST6, portText } from '../../model/port.ts'
 import { serviceAddressBatch } from '../../network/bridge.ts'
 import {
   applyFirewall,
@@ -111,15 +112,27 @@ async function knownNetworks(
   return names.map((name) => {
     const record = networks.get(name)
     if (record === undefined) throw new PakError('conflict', `firewall: no network \`${name}\``)
-    const { bridge, subnet, gateway } = record
-    return { name, bridge, subnet, gateway, internal: record.spec.internal }
+    return firewallNetwork(record)
   })
+}
+
+export function firewallNetwork({
+  spec,
+  bridge,
+  subnet,
+  gateway,
+  ipv6,
+}: NetworkRecord): FirewallNetwork {
+  const { name, internal, isolated = false } = spec
+  const six = ipv6 === undefined ? {} : { subnet6: ipv6.subnet }
+  return { name, bridge, subnet, gateway, internal, isolated, ...six }
 }
 
 interface Wish {
   readonly container: string
   readonly network: string
   readonly ipv4: string | null
+  readonly ipv6?: string
   readonly reserved?: readonly string[]
   readonly fromTop?: boolean
 }
@@ -142,12 +155,11 @@ async function leased(
       { container: serviceLease(service), network, ipv4: null, reserved, fromTop: true },
     ]),
   ]
-  const requests = wanted.map(({ container, network, ipv4, reserved = [], fromTop = false }) => ({
-    container,
-    reserved,
-    fromTop,
-    networks: [{ network, ipv4, aliases: [] }],
-  }))
+  const requests = wanted.map(({ container, network, reserved = [], fromTop = false, ...at }) => {
+    const six = at.ipv6 === undefined ? {} : { ipv6: at.ipv6 }
+    const attachment = { network, ipv4: at.ipv4, aliases: [], ...six }
+    return { container, reserved, fromTop, networks: [attachment] }
+  })
   const addresses = await leaseAddresses(host, projectName, requests)
   const found = new Map(
     wanted.map(({ container, network }, index) => {
@@ -163,10 +175,12 @@ async function leased(
   }
   const { networks } = await host.records.of(projectName)
   return {
-    published: published.map(({ ipv4: _, network, ...port }) => ({
-      ...port,
-      address: addressOf(network, port.container),
-    })),
+    published: published.flatMap(({ ipv4: _, ipv6: __, network, ...port }) =>
+      sides(
+        { ...port, address: addressOf(network, port.container) },
+        networks.get(network)?.ipv6?.leases[port.container] ?? null,
+      ),
+    ),
     services: services.map(({ service, network, affinity, targets }) => ({
       bridge: networks.get(network)?.bridge ?? '',
       address: addressOf(network, serviceLease(service)),
@@ -174,6 +188,18 @@ async function leased(
       targets: targets.map(({ container }) => addressOf(network, container)),
     })),
   }
+}
+
+/** One element of the firewall for each family: a port of all addresses is one of IPv6, too, where that is. */
+function sides(port: Publication, address6: string | null): readonly Publication[] {
+  if (port.hostIp.includes(':')) {
+    if (address6 !== null) return [{ ...port, address: address6 }]
+    throw new PakError('network', `publish ${portText(port)}: the container has no IPv6 address`, {
+      hint: 'say `enable_ipv6: true` of its network',
+    })
+  }
+  if (port.hostIp !== ANY_HOST || address6 === null) return [port]
+  return [port, { ...port, hostIp: ANY_HOST6, address: address6 }]
 }
 
 /** Recorded before it is there: an address that nobody has written down would stay for good. */

@@ -5,12 +5,14 @@ import type {
   ObservedServiceAddress,
   ObservedState,
 } from '../../model/observed.ts'
-import type { ServiceAddress } from '../../network/firewall.ts'
+import { ANY_HOST, ANY_HOST6 } from '../../model/port.ts'
+import type { Publication as FirewallPort, ServiceAddress } from '../../network/firewall.ts'
 import { observeFirewall } from '../../network/firewall-observe.ts'
 import { isClosed, nameOf } from '../../network/firewall-others.ts'
 import { projectFirewall } from '../../network/firewall-project.ts'
 import type { InspectScope } from '../executor.ts'
 import { type Differences, differences, limitDrift } from './drift.ts'
+import { firewallNetwork } from './firewall.ts'
 import { dueHooks } from './greet.ts'
 import type { LinuxHost } from './host.ts'
 import {
@@ -47,6 +49,8 @@ export async function inspectProject(host: LinuxHost, scope: InspectScope): Prom
   }
 }
 
+type Publication = Omit<FirewallPort, 'container'>
+
 const NONE: Differences = { networks: new Map(), containers: new Map() }
 
 async function observeContainer(
@@ -69,6 +73,7 @@ async function observeContainer(
     restartCount: record.restartCount,
     createdAt: record.createdAt,
     addresses: record.addresses,
+    ...(record.addresses6 === undefined ? {} : { addresses6: record.addresses6 }),
     drift: runs ? [...limits, ...(drift.containers.get(record.name) ?? [])] : [],
     ...(status.state === 'running' && hooksAreDue(record) ? { unfinished: true } : {}),
   }
@@ -92,7 +97,9 @@ async function observeProject(
 function observeNetwork(record: NetworkRecord, { networks }: Differences): ObservedNetwork {
   const { spec, subnet, gateway, bridge } = record
   const drift = networks.get(spec.name) ?? null
-  return { spec, subnet, gateway, bridge, services: serviceAddresses(record), drift }
+  const six = record.ipv6
+  const ipv6 = six === undefined ? {} : { ipv6: { subnet: six.subnet, gateway: six.gateway } }
+  return { spec, subnet, gateway, ...ipv6, bridge, services: serviceAddresses(record), drift }
 }
 
 async function observePublished(
@@ -113,23 +120,19 @@ async function observePublished(
   const facts = projectFirewall(seen, {
     project,
     dnsPort,
-    networks: networks.map(({ spec, bridge, subnet, gateway }) => ({
-      name: spec.name,
-      internal: spec.internal,
-      bridge,
-      subnet,
-      gateway,
-    })),
+    networks: networks.map(firewallNetwork),
   })
   const owners = new Map(
-    networks.flatMap(({ leases }) =>
-      Object.entries(leases).map(([container, address]) => [address, container] as const),
+    networks.flatMap(({ leases, ipv6 }) =>
+      [...Object.entries(leases), ...Object.entries(ipv6?.leases ?? {})].map(
+        ([container, address]) => [address, container] as const,
+      ),
     ),
   )
   const ownerOf = (address: string) => owners.get(address) ?? null
   return {
     networks: facts.networks,
-    published: facts.published.map(({ address, ...port }) => ({
+    published: wholePorts(networks, facts.published).map(({ address, ...port }) => ({
       ...port,
       container: ownerOf(address),
     })),
@@ -139,6 +142,35 @@ async function observePublished(
       .map(nameOf)
       .sort(),
   }
+}
+
+/**
+ * A port of all addresses has a part of each family that its container has on the network. Both are
+ * told as the one port that they are; where one is missing, so is the port.
+ */
+function wholePorts<T extends Publication>(
+  networks: readonly NetworkRecord[],
+  seen: readonly T[],
+): readonly T[] {
+  const twins = new Map(
+    networks.flatMap(({ leases, ipv6 }) =>
+      Object.entries(ipv6?.leases ?? {}).map(
+        ([container, six]) => [leases[container], six] as const,
+      ),
+    ),
+  )
+  const text = (port: T, at: Pick<T, 'hostIp' | 'address'>) =>
+    `${at.hostIp} ${port.published} ${port.protocol} ${at.address} ${port.target} ${port.affinity}`
+  const there = new Set(seen.map((port) => text(port, port)))
+  const twinOf = (port: T): string | null => {
+    const address = port.hostIp === ANY_HOST ? twins.get(port.address) : undefined
+    return address === undefined ? null : text(port, { hostIp: ANY_HOST6, address })
+  }
+  const told = new Set(seen.flatMap((port) => twinOf(port) ?? []))
+  return seen.filter((port) => {
+    const twin = twinOf(port)
+    return !told.has(text(port, port)) && (twin === null || there.has(twin))
+  })
 }
 
 /** An address that no record knows is told by itself, so that it is found and removed. */

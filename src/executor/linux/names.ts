@@ -58,11 +58,20 @@ function memberOf(
     {
       name: record.name,
       address,
+      ...addressed6(record, network),
       names: standsBehind(record, network) ? own : [...own, ...namesOf(record, network, 'service')],
       healthy: isHealthy(host, record),
       servers: record.spec.dns,
     },
   ]
+}
+
+function addressed6(
+  { addresses6 = {} }: ContainerRecord,
+  { spec }: NetworkRecord,
+): Pick<ZoneContainer, 'address6'> {
+  const address6 = addresses6[spec.name]
+  return address6 === undefined ? {} : { address6 }
 }
 
 /** The service's name means an address in front of it. What was run once is no part of its service. */

@@ -13,6 +13,7 @@ import {
   vethName,
 } from '../../network/bridge.ts'
 import { chooseSubnet, gatewayOf, hostRoutes, lease } from '../../network/ipam.ts'
+import { block6, chooseSubnet6, gateway6Of, hostRoutes6, lease6 } from '../../network/ipam6.ts'
 import { parseCidr } from '../../network/ipv4.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
 import { expected, forEach } from './batch.ts'
@@ -42,11 +43,17 @@ async function choose(
   { context, records }: { readonly context: RunContext; readonly records: NetworkRecord[] },
 ): Promise<readonly StepOutcome[]> {
   const taken = [...(await hostRoutes(host.kernel)), ...(await knownSubnets(host))]
+  const taken6 = steps.some(({ args }) => args.network.ipv6 !== undefined)
+    ? [...(await hostRoutes6(host.kernel)), ...(await knownSubnets6(host))]
+    : []
   return forEach(steps, { ...context, concurrency: 1 }, async ({ args }) => {
     const { networks } = await host.records.of(context.project)
-    const record =
-      networks.get(args.network.name) ?? describe(host, context.project, args.network, taken)
+    const known = networks.get(args.network.name)
+    if (known === undefined && args.network.bridge !== undefined)
+      await refuseForeignBridge(host, args.network.bridge)
+    const record = known ?? describe(host, context.project, args.network, { taken, taken6 })
     taken.push(record.subnet)
+    if (record.ipv6 !== undefined) taken6.push(record.ipv6.subnet)
     records.push(record)
   })
 }
@@ -69,6 +76,7 @@ async function bringUp(
         gateway: record.gateway,
         prefix: parseCidr(record.subnet).prefix,
         services: Object.values(serviceAddresses(record)),
+        ...bridgeOptions(record),
       })),
     )
     return null
@@ -110,7 +118,11 @@ async function reattach(
   const wanted = networks.flatMap(({ spec, bridge }) =>
     [...containers.values()].flatMap((record) =>
       record.run !== null && record.addresses[spec.name] !== undefined
-        ? { host: hostEnd(host, record, { network: spec.name, pid: record.run.pid }), bridge }
+        ? {
+            host: hostEnd(host, record, { network: spec.name, pid: record.run.pid }),
+            bridge,
+            isolated: spec.isolated ?? false,
+          }
         : [],
     ),
   )
@@ -163,7 +175,7 @@ export async function leaseAddresses(
           const record = networks.get(network)
           if (record === undefined)
             throw new PakError('conflict', `lease address \`${container}\`: no network ${network}`)
-          const address = lease({ ...record, ...request, wanted: ipv4 })
+          const address = lease(leaseOf(record, { ...request, wanted: ipv4 }))
           if (record.leases[container] !== address) {
             networks.set(network, { ...record, leases: { ...record.leases, [container]: address } })
             changed.add(network)
@@ -177,11 +189,102 @@ export async function leaseAddresses(
       return outcome
     }
   })
+  leaseAddresses6(networks, requests, { leased, changed })
   for (const name of changed) {
     const record = networks.get(name)
     if (record !== undefined) await host.records.putNetwork(projectName, record)
   }
   return leased
+}
+
+/** What the file sets aside is held by a word that is no container's name. */
+const auxLease = (name: string): string => `aux/${name}`
+
+function auxLeases(spec: NetworkRecord['spec'], family: 4 | 6): Readonly<Record<string, string>> {
+  const own = Object.entries(spec.auxAddresses ?? {}).filter(
+    ([, address]) => address.includes(':') === (family === 6),
+  )
+  return Object.fromEntries(own.map(([name, address]) => [auxLease(name), address]))
+}
+
+function leaseOf<T extends object>(record: NetworkRecord, request: T) {
+  const { subnet, gateway, spec } = record
+  const range = spec.ipRange === undefined ? {} : { range: spec.ipRange }
+  const leases = { ...record.leases, ...auxLeases(spec, 4) }
+  return { subnet, gateway, leases, ...range, ...request }
+}
+
+/** For whoever has got an IPv4 address on a network that has IPv6, too; not for addresses of services. */
+function leaseAddresses6(
+  networks: Map<string, NetworkRecord>,
+  requests: readonly LeaseRequest[],
+  { leased, changed }: { leased: (object | PakError)[]; changed: Set<string> },
+): void {
+  for (const [index, { container, networks: attachments, fromTop = false }] of requests.entries())
+    for (const { network, ipv6 } of attachments) {
+      const [record, answer] = [networks.get(network), leased[index]]
+      if (record?.ipv6 === undefined || fromTop || answer instanceof PakError) continue
+      try {
+        const address = leaseOf6(record, container, ipv6 ?? null)
+        if (record.ipv6.leases[container] === address) continue
+        const leases = { ...record.ipv6.leases, [container]: address }
+        networks.set(network, { ...record, ipv6: { ...record.ipv6, leases } })
+        changed.add(network)
+      } catch (error) {
+        leased[index] = failureOf(error)
+      }
+    }
+}
+
+function leaseOf6(record: NetworkRecord, container: string, wanted: string | null): string {
+  const { ipv6, spec, subnet } = record
+  const address = record.leases[container]
+  if (ipv6 === undefined || address === undefined)
+    throw new PakError('network', `lease address \`${container}\`: it has none of IPv4`)
+  const leases = { ...ipv6.leases, ...auxLeases(spec, 6) }
+  return lease6({ ...ipv6, leases, container, wanted, ipv4: { address, subnet } })
+}
+
+/** Network -> IPv6 address of a container on those of `networks` that have IPv6. */
+export async function addresses6Of(
+  host: LinuxHost,
+  projectName: string,
+  { container, networks: attached }: LeaseRequest,
+): Promise<Readonly<Record<string, string>>> {
+  const { networks } = await host.records.of(projectName)
+  return Object.fromEntries(
+    attached.flatMap(({ network }) => {
+      const address = networks.get(network)?.ipv6?.leases[container]
+      return address === undefined ? [] : [[network, address]]
+    }),
+  )
+}
+
+/** What of a network's bridge is only there where it is declared. */
+function bridgeOptions({ spec: { mtu }, ipv6 }: NetworkRecord) {
+  return {
+    ...(mtu === undefined ? {} : { mtu }),
+    ...(ipv6 === undefined
+      ? {}
+      : { ipv6: { gateway: ipv6.gateway, prefix: block6(ipv6.subnet).prefix } }),
+  }
+}
+
+/** A bridge of that name that pak has not made is somebody's. */
+async function refuseForeignBridge(host: LinuxHost, bridge: string): Promise<void> {
+  if (!(await host.kernel.exists(`/sys/class/net/${bridge}`))) return
+  throw new PakError('conflict', `make bridge \`${bridge}\`: there is a link of that name`, {
+    hint: 'give it another name, or leave it out and pak picks one',
+  })
+}
+
+/** The same of IPv6. */
+export async function knownSubnets6(host: LinuxHost): Promise<readonly string[]> {
+  const names = await host.records.projectNames()
+  const projects = await Promise.all(names.map((name) => host.records.of(name)))
+  return projects.flatMap(({ networks }) =>
+    [...networks.values()].flatMap(({ ipv6 }) => ipv6?.subnet ?? []),
+  )
 }
 
 /** Subnets of every network of every project under this state root. */
@@ -195,16 +298,27 @@ function describe(
   host: LinuxHost,
   projectName: string,
   spec: NetworkRecord['spec'],
-  taken: readonly string[],
+  { taken, taken6 }: { readonly taken: readonly string[]; readonly taken6: readonly string[] },
 ): NetworkRecord {
+  const seed = host.layout.seed(projectName, spec.name)
   const subnet = spec.subnet ?? chooseSubnet({ taken })
   return {
     spec,
     subnet,
     gateway: spec.gateway ?? gatewayOf(subnet),
-    bridge: bridgeName(host.layout.seed(projectName, spec.name)),
+    bridge: spec.bridge ?? bridgeName(seed),
     leases: {},
+    ...(spec.ipv6 === undefined ? {} : { ipv6: describe6(spec.ipv6, seed, taken6) }),
   }
+}
+
+function describe6(
+  { subnet: declared, gateway }: NonNullable<NetworkRecord['spec']['ipv6']>,
+  seed: string,
+  taken: readonly string[],
+): NonNullable<NetworkRecord['ipv6']> {
+  const subnet = declared ?? chooseSubnet6(seed, taken)
+  return { subnet, gateway: gateway ?? gateway6Of(subnet), leases: {} }
 }
 
 function failureOf(error: unknown): PakError {

@@ -1,6 +1,6 @@
 import { PakError } from '../../errors.ts'
 import type { StepOf } from '../../model/plan.ts'
-import { type HostPort, portText } from '../../model/port.ts'
+import { type HostPort, hostsMeet, portText } from '../../model/port.ts'
 import { hostRoutes, overlaps } from '../../network/ipam.ts'
 import { type PortHolder, portHolder } from '../../network/ports.ts'
 import { findInit } from '../../runtime/init.ts'
@@ -121,7 +121,7 @@ async function takenPorts(
 }
 
 const collide = (a: HostPort, b: HostPort): boolean =>
-  a.published === b.published && a.protocol === b.protocol && meets(a.hostIp, b.hostIp)
+  a.published === b.published && a.protocol === b.protocol && hostsMeet(a.hostIp, b.hostIp)
 
 interface OtherPublication extends HostPort {
   readonly project: string
@@ -147,8 +147,6 @@ async function otherPublications(
     ),
   )
 }
-
-const meets = (a: string, b: string): boolean => a === b || a === '0.0.0.0' || b === '0.0.0.0'
 
 function describeHolder(holder: PortHolder | null): string | null {
   if (holder === null) return null

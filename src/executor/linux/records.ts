@@ -16,6 +16,12 @@ export interface NetworkRecord {
   readonly subnet: string
   readonly gateway: string
   readonly bridge: string
+  /** `leases` as below, of IPv6 addresses. */
+  readonly ipv6?: {
+    readonly subnet: string
+    readonly gateway: string
+    readonly leases: Readonly<Record<string, string>>
+  }
   /**
    * Container name -> address. Kept while the network lives, so that a recreate gets its own again.
    * Under `serviceLease`, a word that is no container's name, the address of a service.
@@ -50,6 +56,7 @@ export interface ContainerRecord {
   readonly restartCount: number
   /** Network -> address, as leased when it was made. */
   readonly addresses: Readonly<Record<string, string>>
+  readonly addresses6?: Readonly<Record<string, string>>
   /** The current run; `null` when it has never run, or its end is settled in `exit`. */
   readonly run: Run | null
   readonly exit: Exit | null

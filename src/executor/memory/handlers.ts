@@ -130,7 +130,11 @@ function createNetwork(spec: StepOf<'network.create'>['args']['network'], at: Pl
   if (rival !== undefined) throw inUse('create', subnet, `network/${rival}`)
   const gateway = spec.gateway ?? subnet.replace(/\d+\/\d+$/, '1')
   const bridge = `pak${String(at.host.serial()).padStart(10, '0')}`
-  project.networks.set(spec.name, { spec, subnet, gateway, bridge, services: {}, drift: null })
+  const made = { spec, subnet, gateway, bridge, services: {}, drift: null }
+  const six = spec.ipv6
+  const subnet6 = six?.subnet ?? `fd00:${project.networks.size + 1}::/64`
+  const ipv6 = { subnet: subnet6, gateway: six?.gateway ?? subnet6.replace(/\/\d+$/, '1') }
+  project.networks.set(spec.name, six === undefined ? made : { ...made, ipv6 })
 }
 
 function removeNetwork(name: string, { host, name: projectName }: Place): void {

@@ -1,4 +1,5 @@
 import { PakError } from '../../errors.ts'
+import { hostsMeet } from '../../model/port.ts'
 import type { PreflightRequest } from '../executor.ts'
 import type { MemoryHost } from './host.ts'
 
@@ -23,9 +24,7 @@ function portTaken(
 ): PakError | null {
   for (const { name, firewall } of host.projects.values()) {
     const holder = firewall.published.find(
-      ({ hostIp, published }) =>
-        published === port.published &&
-        (hostIp === port.hostIp || hostIp === '0.0.0.0' || port.hostIp === '0.0.0.0'),
+      ({ hostIp, published }) => published === port.published && hostsMeet(hostIp, port.hostIp),
     )
     if (name === own || holder === undefined) continue
     const object = `${port.hostIp}:${port.published}`

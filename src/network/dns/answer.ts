@@ -1,3 +1,4 @@
+import { formatIpv6, parseIpv6 } from '../../model/ipv6.ts'
 import { isAddress } from '../ipv4.ts'
 import { parseQuery, type Query, RCODE, refusal, reply } from './message.ts'
 import type { Scope } from './zone.ts'
@@ -30,17 +31,28 @@ export function answer(bytes: Buffer, context: AnswerContext): Verdict {
   const addresses = context.scope.lookup(query.name)
   if (addresses === null) return outside(query, context.scope)
   if (addresses.length === 0) return refuse(bytes, RCODE.nxDomain, query.questionEnd)
-  // ANY gets the one type there is (RFC 8482); AAAA and the rest: the name exists, with nothing of it.
+  // ANY gets one type (RFC 8482); all but A and AAAA: the name exists, with nothing of it.
+  if (query.type === 'AAAA')
+    return records(query, 'AAAA', rotate(context.scope.lookup6(query.name), context.turn), context)
   const data = query.type === 'A' || query.type === 'ANY' ? rotate(addresses, context.turn) : []
   return records(query, 'A', data, context)
 }
 
 function pointer(query: Query, context: AnswerContext): Verdict {
-  const reversed = /^([\d.]+)\.in-addr\.arpa$/.exec(query.name)?.[1]
-  const address = reversed?.split('.').reverse().join('.') ?? ''
-  const name = isAddress(address) ? context.scope.reverse(address) : null
+  const address = askedAddress(query.name)
+  const name = address === null ? null : context.scope.reverse(address)
   if (name === null) return outside(query, context.scope)
   return records(query, 'PTR', [name], context)
+}
+
+/** What a name below in-addr.arpa or ip6.arpa (RFC 3596, section 2.5) stands for. */
+function askedAddress(name: string): string | null {
+  const four = /^([\d.]+)\.in-addr\.arpa$/.exec(name)?.[1]?.split('.').reverse().join('.')
+  if (four !== undefined) return isAddress(four) ? four : null
+  const digits = /^((?:[0-9a-f]\.){32})ip6\.arpa$/.exec(name)?.[1]?.replaceAll('.', '')
+  const groups = digits === undefined ? null : [...digits].reverse().join('').match(/.{4}/g)
+  const six = groups === null ? null : parseIpv6(groups.join(':'))
+  return six === null ? null : formatIpv6(six)
 }
 
 function outside(query: Query, scope: Scope): Verdict {
@@ -52,7 +64,7 @@ function outside(query: Query, scope: Scope): Verdict {
 
 function records(
   query: Query,
-  type: 'A' | 'PTR',
+  type: 'A' | 'AAAA' | 'PTR',
   data: readonly string[],
   { transport }: AnswerContext,
 ): Verdict {

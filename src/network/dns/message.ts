@@ -1,4 +1,5 @@
 import { decode, type Packet } from 'dns-packet'
+import { parseIpv6 } from '../../model/ipv6.ts'
 import { parseAddress } from '../ipv4.ts'
 
 /** A query that is whole and asks one thing. `name` is lower case, without the dot at its end. */
@@ -55,8 +56,13 @@ export function refusal(bytes: Buffer, rcode: number, questionEnd = HEADER_BYTES
   return message(bytes, { rcode, questionEnd, records: [], edns: false, truncated: false })
 }
 
+type Type = keyof typeof TYPES
+
+/** IANA, DNS resource record types. */
+const TYPES = { A: 1, AAAA: 28, PTR: 12 } as const
+
 export interface Answer {
-  readonly type: 'A' | 'PTR'
+  readonly type: Type
   readonly data: readonly string[]
   readonly ttlSeconds: number
   /** More bytes than this are cut, with the TC bit set. */
@@ -113,12 +119,18 @@ function message(query: Buffer, parts: Parts): Buffer {
 const OPT = Buffer.from([0, 0, 41, UDP_BYTES >> 8, UDP_BYTES & 0xff, 0, 0, 0, 0, 0, 0])
 
 /** The owner is a pointer to the question's name, which always stands at the same place. */
-function answerRecord(type: 'A' | 'PTR', data: string, ttlSeconds: number): Buffer {
-  const head = Buffer.from([0xc0, HEADER_BYTES, 0, type === 'A' ? 1 : 12, 0, 1, 0, 0, 0, 0, 0, 0])
-  const body = type === 'A' ? addressBytes(data) : nameBytes(data)
+function answerRecord(type: Type, data: string, ttlSeconds: number): Buffer {
+  const head = Buffer.from([0xc0, HEADER_BYTES, 0, TYPES[type], 0, 1, 0, 0, 0, 0, 0, 0])
+  const body = bodyOf(type, data)
   head.writeUInt32BE(ttlSeconds, 6)
   head.writeUInt16BE(body.length, 10)
   return Buffer.concat([head, body])
+}
+
+function bodyOf(type: Type, data: string): Buffer {
+  if (type === 'A') return addressBytes(data)
+  if (type === 'PTR') return nameBytes(data)
+  return Buffer.from((parseIpv6(data) ?? 0n).toString(16).padStart(32, '0'), 'hex')
 }
 
 function addressBytes(address: string): Buffer {

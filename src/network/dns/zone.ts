@@ -29,6 +29,7 @@ export interface ZoneContainer {
   readonly name: string
   /** IPv4. */
   readonly address: string
+  readonly address6?: string
   /** Service, container name and aliases on this network. Any case. */
   readonly names: readonly string[]
   /** False only when its health check says so; then it is not answered while another one is. */
@@ -44,6 +45,8 @@ export interface Scope {
    * that nobody answers to now; `null` when the name is not known here.
    */
   lookup(name: string): readonly string[] | null
+  /** The same for IPv6: none, too, where the name is known but has only IPv4. */
+  lookup6(name: string): readonly string[]
   /** The name of the container with an address on a shared network; `null`: nobody's. */
   reverse(address: string): string | null
   readonly internal: boolean
@@ -91,6 +94,14 @@ function scopeOf(memberships: readonly Membership[]): Scope {
       if (found.length > 0) return healthyFirst(found)
       return indexes.some((index) => index.declared.has(name)) ? [] : null
     },
+    lookup6: (name) =>
+      healthyFirst(
+        indexes.flatMap((index) =>
+          (index.names.get(name) ?? []).flatMap(({ address6, healthy }) =>
+            address6 === undefined ? [] : { address: address6, healthy },
+          ),
+        ),
+      ),
     reverse: (address) =>
       indexes.map((index) => index.addresses.get(address)).find((name) => name) ?? null,
     internal: memberships.every(({ network }) => network.internal),
@@ -98,7 +109,7 @@ function scopeOf(memberships: readonly Membership[]): Scope {
   }
 }
 
-type Answer = Pick<ZoneContainer, 'address' | 'healthy'>
+type Answer = Pick<ZoneContainer, 'address' | 'address6' | 'healthy'>
 
 interface NetworkIndex {
   readonly names: ReadonlyMap<string, readonly Answer[]>
@@ -117,12 +128,19 @@ function indexNetwork({ containers, services, names: declared }: ZoneNetwork): N
     }
   return {
     names,
-    addresses: new Map(answering.map(({ address, name }) => [address, name])),
+    addresses: new Map([
+      ...answering.map(({ address, name }) => [address, name] as const),
+      ...containers.flatMap(({ address6, name }) =>
+        address6 === undefined ? [] : [[address6, name] as const],
+      ),
+    ]),
     declared: new Set(declared.map((name) => name.toLowerCase())),
   }
 }
 
-function healthyFirst(containers: readonly Answer[]): readonly string[] {
+function healthyFirst(
+  containers: readonly Pick<Answer, 'address' | 'healthy'>[],
+): readonly string[] {
   const healthy = containers.filter((container) => container.healthy)
   const chosen = healthy.length > 0 ? healthy : containers
   return [...new Set(chosen.map(({ address }) => address))]

@@ -46,7 +46,8 @@ test('every key that the README lists is in the schema', async () => {
   const known = new Set(Object.keys(schema.definitions.service.properties))
   const section = readme.slice(readme.indexOf('| what | keys'), readme.indexOf('At the top:'))
   const named = [...section.matchAll(/`([a-z_]+)`/g)].map(([, key]) => key ?? '')
-  const values = ['none', 'host', 'no', 'always', 'aliases', 'ipv4_address']
+  const ofNetworks = ['aliases', 'interface_name', 'gw_priority']
+  const values = ['none', 'host', 'no', 'always', ...ofNetworks]
   assert.ok(named.length > 50)
   assert.equal(
     named.filter(

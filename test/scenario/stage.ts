@@ -31,7 +31,7 @@ export interface Row {
   readonly state: string
   readonly exitCode: number | null
   readonly pid: number
-  readonly networks: Readonly<Record<string, { readonly ip: string }>>
+  readonly networks: Readonly<Record<string, { readonly ip: string; readonly ip6: string | null }>>
   readonly ports: readonly { readonly hostIp: string; readonly published: number }[]
 }
 

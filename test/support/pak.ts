@@ -38,16 +38,21 @@ export interface PakSandbox extends AsyncDisposable {
 
 /**
  * A fresh sandbox in /tmp, with its run root there too or in the folder of temporary files that is given.
+ * `within`: words before each command of pak, as `nsenter` and its options.
  * Dispose (`await using`) takes down every project of it, volumes included, stops its agent and removes
  * all that.
  */
-export async function pakSandbox(runFolder?: string): Promise<PakSandbox> {
+export async function pakSandbox(
+  runFolder?: string,
+  within: readonly string[] = [],
+): Promise<PakSandbox> {
   const base = await fs.mkdtemp(join(tmpdir(), 'pakt-'))
   const runBase = runFolder === undefined ? base : join(runFolder, basename(base))
   const [folder, root, runRoot] = [join(base, 'work'), join(base, 'root'), join(runBase, 'run')]
   for (const path of [folder, runBase]) await fs.mkdir(path, { recursive: true })
+  const [program = process.execPath, ...words] = [...within, process.execPath, PAK]
   const start = (args: readonly string[], env: Readonly<Record<string, string>> = {}) =>
-    spawn(process.execPath, [PAK, ...args], {
+    spawn(program, [...words, ...args], {
       cwd: folder,
       env: { ...baseEnvironment(), PAK_ROOT: root, PAK_RUN_ROOT: runRoot, ...env },
     })

@@ -253,4 +253,39 @@ test('no bytes make it throw, and it never answers more than it was asked about'
   )
 })
 
+test('both families: AAAA for who has one, PTR for either', () => {
+  const zone: Zone = {
+    networks: [
+      {
+        id: 'shop/front',
+        internal: true,
+        names: ['web', 'old'],
+        services: [{ name: 'api', address: '10.1.0.9', names: ['api'] }],
+        containers: [
+          container('web-1', '10.1.0.2', { address6: 'fd00:1::2' }),
+          container('web-2', '10.1.0.3', { address6: 'fd00:1::3', healthy: false }),
+          container('old-1', '10.1.0.4'),
+        ],
+      },
+    ],
+  }
+  const scope = indexZone(zone)('10.1.0.2')
+  assert.ok(scope)
+  const asked = (type: RecordType, name: string): readonly unknown[] => {
+    const query = encode({ type: 'query', id: 1, questions: [{ type, name }] })
+    const verdict = answer(query, { scope, transport: 'udp', turn: 0 })
+    if (verdict.kind !== 'reply') return [verdict.kind]
+    const { answers = [] } = decode(verdict.message)
+    return answers.map((record) => ('data' in record ? record.data : null))
+  }
+  assert.equal(asked('AAAA', 'web'), ['fd00:1::2'])
+  assert.equal(asked('A', 'web'), ['10.1.0.2'])
+  assert.equal(asked('AAAA', 'old'), [])
+  // The address of a service is IPv4.
+  assert.equal(asked('AAAA', 'api'), [])
+  const reversed = [...'fd000001000000000000000000000003'].reverse().join('.')
+  assert.equal(asked('PTR', `${reversed}.ip6.arpa`), ['shop-web-2'])
+  assert.equal(asked('PTR', `${reversed.slice(2)}.ip6.arpa`), [])
+})
+
 test.run()

@@ -49,5 +49,3 @@ export function parseBlock6(text: string): Block6 | null {
 export const formatBlock6 = ({ first, prefix }: Block6): string => `${formatIpv6(first)}/${prefix}`
 
 export const meet6 = (a: Block6, b: Block6): boolean => a.first <= b.last && b.first <= a.last
-
-export const isIpv6 = (text: string): boolean => parseIpv6(text) !== null

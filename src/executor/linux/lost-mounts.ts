@@ -8,6 +8,8 @@ export interface MountBaseline {
   /** Id of the mount that is the root; another one means that the process has changed its root. */
   readonly rootId: string
   readonly points: ReadonlyMap<string, string>
+  /** The table as it was when nothing was lost: most looks find it unchanged, and need not read it in full. */
+  readonly text: string
 }
 
 /**
@@ -17,9 +19,12 @@ export interface MountBaseline {
  */
 export function lostMounts(host: LinuxHost, record: ContainerRecord, run: Run): readonly string[] {
   const { spec } = record
-  const now = mayDo(spec, 'SYS_ADMIN') ? null : mountsOf(host, run)
-  if (now === null) return []
+  const text = mayDo(spec, 'SYS_ADMIN') ? null : host.kernel.readNow(`/proc/${run.pid}/mountinfo`)
+  if (text === null) return []
   const known = host.mountBaselines.get(record.id)
+  if (known?.startTicks === run.startTicks && known.text === text) return []
+  const now = mountsOf(text, run)
+  if (now === null) return []
   if (known?.startTicks !== run.startTicks) {
     host.mountBaselines.set(record.id, now)
     return []
@@ -41,9 +46,7 @@ export const mayDo = (
   privileged || capAdd.some((name) => [capability, 'ALL'].includes(name.replace(/^CAP_/, '')))
 
 /** proc_pid_mountinfo(5) */
-function mountsOf({ kernel }: LinuxHost, { pid, startTicks }: Run): MountBaseline | null {
-  const text = kernel.readNow(`/proc/${pid}/mountinfo`)
-  if (text === null) return null
+function mountsOf(text: string, { startTicks }: Run): MountBaseline | null {
   const points = new Map<string, string>()
   let rootId = ''
   for (const line of text.trimEnd().split('\n')) {
@@ -52,5 +55,5 @@ function mountsOf({ kernel }: LinuxHost, { pid, startTicks }: Run): MountBaselin
     if (point === '/') rootId = id
     points.set(point, type)
   }
-  return rootId === '' ? null : { startTicks, rootId, points }
+  return rootId === '' ? null : { startTicks, rootId, points, text }
 }

@@ -6,7 +6,7 @@ import { watchLimits } from './watch-limits.ts'
 import { watchTable } from './watch-table.ts'
 
 /** Bound of what may stay unseen: `differences` is only reads that never wait. */
-const LOOK_EVERY_MS = 2_000
+const LOOK_EVERY_MS = 2_300
 /** How often the same difference is told in a row: then somebody insists, and the loop's own timer will do. */
 const INSISTENCE = 6
 /** A transaction is many events. */

@@ -41,16 +41,21 @@ export async function uninstall({ globals }: Invocation): Promise<string> {
   return `${name} is gone; containers run on`
 }
 
-/** When systemd waits for it: the agent answers, and this is the process that lives as long as it does. */
-export async function tellSystemd(agentPid: number): Promise<void> {
-  if (process.env['NOTIFY_SOCKET'] === undefined) return
+/**
+ * When systemd waits for it: the agent answers, and this is the process that lives as long as it does. False
+ * when that agent is gone by now.
+ */
+export async function tellSystemd(agentPid: number): Promise<boolean> {
+  if (process.env['NOTIFY_SOCKET'] === undefined) return true
   // Field 4 of proc_pid_stat(5): the agent's supervisor.
-  const stat = hostKernel.readNow(`/proc/${agentPid}/stat`) ?? ''
+  const stat = hostKernel.readNow(`/proc/${agentPid}/stat`)
+  if (stat === null) return false
   const parent = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1] ?? ''
   const args = ['--ready', `--pid=${parent}`, '--status=looks after containers']
   const env = { ...process.env } as Record<string, string>
   const { exitCode, stderr } = await hostKernel.run('systemd-notify', args, { env })
   if (exitCode !== 0) throw new PakError('host', `tell systemd: ${stderr.trim()}`)
+  return true
 }
 
 async function needSystemd(): Promise<void> {

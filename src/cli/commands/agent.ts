@@ -9,12 +9,16 @@ export async function status({ globals }: Invocation): Promise<AgentStatus | nul
   return agent === null ? null : agent.status()
 }
 
+const MOST_ATTEMPTS = 5
+
 /** `agent start`: one that runs already is fine. */
 export async function start({ flags, globals, interrupts }: Invocation): Promise<AgentStatus> {
-  const agent = await openAgent(globals, interrupts.signal, { stay: flags.on('stay') })
-  const found = await agent.status()
-  await tellSystemd(found.pid)
-  return found
+  for (let attempt = 1; ; attempt += 1) {
+    const agent = await openAgent(globals, interrupts.signal, { stay: flags.on('stay') })
+    const found = await agent.status()
+    // One that was just leaving when it answered is followed by another.
+    if ((await tellSystemd(found.pid)) || attempt === MOST_ATTEMPTS) return found
+  }
 }
 
 /** `agent stop`: the containers run on. False when none ran. */

@@ -29,9 +29,7 @@ Promise.all(JSON.parse(asked).map(ask)).then((all) => { console.log(JSON.stringi
 
 const [EVERYWHERE, LOCAL, SIX] = [8001, 8002, 8003]
 
-// What others change is not looked for: the agent sees the interfaces of its own mount of /sys.
 const MANIFEST = `name: paktm
-drift: off
 containers:
   web:
     rootfs: /
@@ -125,7 +123,7 @@ testUnless(
     await using host = await machine()
     await using other = await machine()
     await wire(host, other)
-    await using pak = await pakSandbox(undefined, ['nsenter', '--net', '-t', `${host.pid}`])
+    await using pak = await pakSandbox(undefined, within(host))
     await pak.write('pak.yaml', MANIFEST)
     await pak.ok(['up', '-d'])
     const rows = await containers(pak)
@@ -156,13 +154,61 @@ testUnless(
             `from ${from} by ${protocol} to ${address} ${port}`,
           )
     }
-    const { steps } = await pak.json<{ steps: { op: string }[] }>(['plan'])
-    assert.equal(
-      steps.filter(({ op }) => op === 'firewall.apply'),
-      [],
-    )
+    assert.equal((await pak.json<{ steps: unknown[] }>(['plan'])).steps, [])
   },
 )
+
+testUnless(
+  test,
+  lacking,
+  'a lost IPv6 address and IPv6 forwarding that was switched off come back; a taken subnet is refused',
+  async () => {
+    await using host = await machine()
+    await using other = await machine()
+    await wire(host, other)
+    await using pak = await pakSandbox(undefined, within(host))
+    await pak.write('pak.yaml', MANIFEST)
+    await pak.ok(['up', '-d'])
+    const rows = await containers(pak)
+    const { pid = 0 } = rows['paktm-web-1'] ?? {}
+    const { six } = addressesOf(rows['paktm-web-1'])
+    assert.equal((await pak.json<{ steps: unknown[] }>(['plan'])).steps, [])
+    const bridge = /fd00:91:1::\/64 dev (\S+)/.exec(await host.run('ip', '-6', 'route'))?.[1] ?? ''
+    const damage = [
+      ['ip', 'addr', 'del', `${GATEWAY.six}/64`, 'dev', bridge],
+      ['sysctl', '-qw', 'net.ipv6.conf.all.forwarding=0'],
+      ['nsenter', '--net', '-t', `${pid}`, 'ip', 'addr', 'del', `${six}/64`, 'dev', 'eth0'],
+    ] as const
+    for (const [file, ...args] of damage) {
+      await host.run(file, ...args)
+      await eventually(`${file} ${args.join(' ')} undone`, async () => {
+        const [answer] = await asked(host, other.pid, [['tcp', HOST.six, EVERYWHERE]])
+        return answer === OTHER.six
+      })
+    }
+    const events = await pak.ok(['events', '--since', '10m'])
+    assert.match(events, `lost its address ${GATEWAY.six}`)
+    assert.match(events, 'forwarding of IPv6 was 0, should be 1')
+    assert.match(events, `eth0 lost its address ${six}`)
+    await pak.write('other.yaml', MANIFEST.replace('paktm', 'pakto').replaceAll(/800/g, '810'))
+    const { exitCode, stderr } = await pak.run(['up', '-d', '-f', 'other.yaml'])
+    assert.is.not(exitCode, 0)
+    assert.match(stderr, "subnet fd00:91:1::/64 overlaps this host's route")
+  },
+)
+
+/** As commands of that machine: what /sys shows of networks is of the namespace that mounts it. */
+const within = (host: Machine): readonly string[] => [
+  ...['nsenter', '--net', '-t', `${host.pid}`, 'unshare', '--mount', '--propagation', 'slave'],
+  ...['sh', '-ec', SYS, 'sh'],
+]
+const SYS = `mount -t tmpfs tmpfs /mnt
+mkdir /mnt/cgroup
+mount --rbind /sys/fs/cgroup /mnt/cgroup
+mount -t sysfs sysfs /sys
+mount --rbind /mnt/cgroup /sys/fs/cgroup
+umount -l /mnt
+exec "$@"`
 
 /** A link between two machines; the other one takes the host for its router, and is no honest one. */
 async function wire(host: Machine, other: Machine): Promise<void> {

@@ -1,7 +1,9 @@
 import { PakError } from '../../errors.ts'
+import { meet6 } from '../../model/ipv6.ts'
 import type { StepOf } from '../../model/plan.ts'
 import { type HostPort, hostsMeet, portText } from '../../model/port.ts'
 import { hostRoutes, overlaps } from '../../network/ipam.ts'
+import { block6, hostRoutes6 } from '../../network/ipam6.ts'
 import { type PortHolder, portHolder } from '../../network/ports.ts'
 import { findInit } from '../../runtime/init.ts'
 import { checkBinds } from '../../storage/binds.ts'
@@ -164,21 +166,42 @@ async function takenSubnets(
       ? { name: step.args.network.name, subnet: step.args.network.subnet }
       : [],
   )
-  if (wanted.length === 0) return []
+  const six = await takenSubnets6(host, { steps, observed })
+  if (wanted.length === 0) return six
   // A bridge to be mended may have some of its routes, addresses of services among them.
   const exceptDevices = await ownBridges(host, observed.project)
   const routes = await hostRoutes(host.kernel, { exceptDevices })
-  return wanted.flatMap(({ name, subnet }) => {
+  const four = wanted.flatMap(({ name, subnet }) => {
     const route = routes.find((taken) => overlaps(taken, subnet))
-    return route === undefined
-      ? []
-      : new PakError(
-          'subnet_taken',
-          `network \`${name}\`: subnet ${subnet} overlaps this host's route to ${route}`,
-          {
-            hint: 'leave `subnet` out and pak picks a free one',
-          },
-        )
+    return route === undefined ? [] : overlap(name, subnet, route)
+  })
+  return [...four, ...six]
+}
+
+const overlap = (name: string, subnet: string, route: string): PakError =>
+  new PakError(
+    'subnet_taken',
+    `network \`${name}\`: subnet ${subnet} overlaps this host's route to ${route}`,
+    { hint: 'leave `subnet` out and pak picks a free one' },
+  )
+
+async function takenSubnets6(
+  host: LinuxHost,
+  { steps, observed }: Pick<PreflightRequest, 'steps' | 'observed'>,
+): Promise<readonly PakError[]> {
+  const wanted = steps.flatMap((step) => {
+    const subnet = step.op === 'network.create' ? step.args.network.ipv6?.subnet : null
+    return step.op === 'network.create' && subnet ? { name: step.args.network.name, subnet } : []
+  })
+  if (wanted.length === 0) return []
+  const exceptDevices = await ownBridges(host, observed.project)
+  const routes = (await hostRoutes6(host.kernel, { exceptDevices })).map((text) => ({
+    text,
+    block: block6(text),
+  }))
+  return wanted.flatMap(({ name, subnet }) => {
+    const route = routes.find(({ block }) => meet6(block, block6(subnet)))
+    return route === undefined ? [] : overlap(name, subnet, route.text)
   })
 }
 

@@ -1,3 +1,4 @@
+import type { NetworkMode } from '../model/desired.ts'
 import { type Check, partOf, reportAt } from './check.ts'
 import type { ServiceDraft } from './normalize.ts'
 import { child } from './tree.ts'
@@ -7,6 +8,7 @@ export function checkConflicts(check: Check): void {
   for (const draft of check.draft.services) {
     checkCommand(check, draft)
     checkNetworkMode(check, draft)
+    checkLender(check, draft)
     checkNamespaces(check, draft)
     checkCapabilities(check, draft)
   }
@@ -26,6 +28,7 @@ const EXCLUDED = {
   none: ['networks', 'ports'],
   host: ['networks', 'ports'],
   service: ['networks', 'ports', 'dns', 'dns_search', 'dns_opt', 'extra_hosts'],
+  container: ['networks', 'ports', 'dns', 'dns_search', 'dns_opt', 'extra_hosts'],
   bridge: [],
 } as const
 
@@ -33,8 +36,7 @@ function checkNetworkMode({ problems }: Check, { service, field }: ServiceDraft)
   const { networkMode } = service.container
   for (const key of EXCLUDED[networkMode.kind]) {
     const part = child(field, key)
-    const written =
-      networkMode.kind === 'service' ? `service:${networkMode.service}` : networkMode.kind
+    const written = modeText(networkMode)
     if (part !== null)
       problems.report({
         span: part.key,
@@ -52,12 +54,36 @@ function checkNetworkMode({ problems }: Check, { service, field }: ServiceDraft)
     )
 }
 
+function modeText(mode: NetworkMode): string {
+  if (mode.kind === 'container') return `container:${mode.container}`
+  return mode.kind === 'service' ? `service:${mode.service}` : mode.kind
+}
+
+/** Nobody would wait for it, or follow it when it is made anew. */
+function checkLender({ draft, project, problems }: Check, { service, field }: ServiceDraft): void {
+  const { networkMode } = service.container
+  if (networkMode.kind !== 'container') return
+  const { container } = networkMode
+  const owner = draft.services.find(({ service: { name, containerName } }) =>
+    containerName === null
+      ? container.startsWith(`${project}-${name}-`) &&
+        /^[0-9]+$/.test(container.slice(project.length + name.length + 2))
+      : containerName === container,
+  )
+  if (owner === undefined) return
+  const { name } = owner.service
+  const message = `\`${container}\` is a container of this project`
+  reportAt(problems, partOf(field, 'network_mode'), message, `say \`service:${name}\``)
+}
+
 /** A sysctl of a namespace that is not the container's own would change the host or a neighbour. */
 function checkNamespaces({ problems }: Check, { service, field }: ServiceDraft): void {
   const { networkMode, ipcMode, utsMode, sysctls } = service.container
   for (const name of Object.keys(sysctls)) {
     const isNetwork = name.startsWith('net.')
-    const shared = isNetwork ? ['host', 'service'].includes(networkMode.kind) : ipcMode !== null
+    const shared = isNetwork
+      ? ['host', 'service', 'container'].includes(networkMode.kind)
+      : ipcMode !== null
     const key = isNetwork ? 'network_mode' : 'ipc'
     if (shared) {
       const message = `sysctl \`${name}\` does not go with \`${key}\`: it would change another's namespace`

@@ -225,7 +225,10 @@ function attachment(value: Attachment): Plain {
   })
 }
 
-function namespace(mode: NamespaceMode | { readonly kind: 'none' }): string {
+function namespace(
+  mode: NamespaceMode | Exclude<ContainerSpec['networkMode'], { kind: 'bridge' }>,
+): string {
+  if (mode.kind === 'container') return `container:${mode.container}`
   return mode.kind === 'service' ? `service:${mode.service}` : mode.kind
 }
 

@@ -74,8 +74,10 @@ function parseNetworkMode(text: string): NetworkMode {
   if (text === 'bridge')
     throw new Refusal('`network_mode: bridge` is what pak does without it', 'leave it out')
   if (text.startsWith('container:'))
-    throw new Refusal('sharing a network by container is not supported yet', 'say `service:NAME`')
-  throw new Refusal(`expected \`none\`, \`host\` or \`service:NAME\`, got ${shown(text)}`)
+    return { kind: 'container', container: parseName(text.slice(10)) }
+  throw new Refusal(
+    `expected \`none\`, \`host\`, \`service:NAME\` or \`container:NAME\`, got ${shown(text)}`,
+  )
 }
 
 /** `pid` and `ipc`: `null` is a namespace of its own. */

@@ -148,6 +148,8 @@ export type NetworkMode =
   | { readonly kind: 'host' }
   /** Share the network namespace of the first replica of another service. */
   | { readonly kind: 'service'; readonly service: string }
+  /** The same of one container of any project, by its name. */
+  | { readonly kind: 'container'; readonly container: string }
 
 export interface Attachment {
   readonly network: string

@@ -180,6 +180,7 @@ function mountText(mount: Mount): unknown {
 
 function modeText(mode: NetworkMode | NamespaceMode | null): string | null {
   if (mode === null) return null
+  if (mode.kind === 'container') return `container:${mode.container}`
   return mode.kind === 'service' ? `service:${mode.service}` : mode.kind
 }
 

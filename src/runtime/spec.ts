@@ -92,7 +92,7 @@ function initMount({ spec, init, name }: SpecInput): readonly OciMount[] {
 function namespacesOf({ spec, namespaces, name }: SpecInput): readonly OciNamespace[] {
   const shared = (
     type: 'network' | 'pid' | 'ipc',
-    kind: 'own' | 'host' | 'service',
+    kind: 'own' | 'host' | 'service' | 'container',
   ): readonly OciNamespace[] => {
     const path = namespaces[type]
     if (kind === 'host') return []

@@ -95,6 +95,19 @@ test('what a network and a place on it may not say', async () => {
   }
 })
 
+test('the network of a container of another project, not of this one', async () => {
+  const text = (name: string) =>
+    `containers: { a: { image: i }, b: { image: i, network_mode: "container:${name}" } }`
+  const web = (name: string) => problemsOf(text(name))
+  const { desired } = await load(text('blog-a-1'))
+  assert.equal(desired.services[1]?.container.networkMode, {
+    kind: 'container',
+    container: 'blog-a-1',
+  })
+  assert.match((await web('shop-a-1')).join(), 'is a container of this project; say `service:a`')
+  assert.match((await web('a b')).join(), 'expected a name')
+})
+
 test('the same name for two interfaces, the same fixed address for two services', async () => {
   const problems = await problemsOf(`
 containers:

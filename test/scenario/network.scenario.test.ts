@@ -109,6 +109,50 @@ testUnless(
 testUnless(
   test,
   lacking,
+  'who shares a network, with a service or a container of another project, has its address and its names',
+  async () => {
+    await using pak = await stage()
+    await pak.write(
+      'pak.yaml',
+      `name: paktn
+containers:
+  a:
+    ${SERVES}
+    extra_hosts: { printer: 192.0.2.9 }
+  lodger:
+    ${SLEEPS}
+    network_mode: service:a
+`,
+    )
+    await pak.write(
+      'guest.yaml',
+      `name: paktg\ncontainers:\n  guest:\n    ${SLEEPS}\n    network_mode: container:paktn-a-1\n`,
+    )
+    const early = await pak.run(['up', '-d', '-f', 'guest.yaml'])
+    assert.is.not(early.exitCode, 0)
+    assert.match(early.stderr, 'share namespaces of `paktn-a-1`: it is not there')
+    await pak.ok(['up', '-d'])
+    await pak.ok(['up', '-d', '-f', 'guest.yaml'])
+    const [own = ''] = (await pak.ok(['exec', 'a', 'hostname', '-i'])).split('\n')
+    for (const guest of [
+      ['exec', 'lodger'],
+      ['exec', '-f', 'guest.yaml', 'guest'],
+    ]) {
+      assert.match(await pak.ok([...guest, 'ip', 'addr']), own)
+      assert.match(await pak.ok([...guest, 'cat', '/etc/hosts']), 'printer')
+      await eventually('the page, by name', async () =>
+        /paktn-a-1/.test(await pak.ok([...guest, 'wget', '-qO', '-', 'http://a'])),
+      )
+    }
+    // Nothing that has changed, and nothing to do.
+    assert.is((await pak.run(['plan', '-f', 'guest.yaml'])).exitCode, 0)
+    await pak.ok(['down', '-f', 'guest.yaml'])
+  },
+)
+
+testUnless(
+  test,
+  lacking,
   'a recreated container keeps its address, and others find it by name again',
   async () => {
     await using pak = await stage()

@@ -78,10 +78,10 @@ async function joinedNamespaces(
   projectName: string,
   { spec }: ContainerRecord,
 ): Promise<{ network: string | null; pid: string | null; ipc: string | null }> {
-  const pathOf = async (mode: { kind: string } | NamespaceMode | null, type: string) =>
-    mode !== null && 'service' in mode
-      ? `/proc/${await firstPid(host, projectName, mode.service)}/ns/${type}`
-      : null
+  const pathOf = async (mode: Mode, type: string) => {
+    const lender = await lenderOf(host, projectName, mode)
+    return lender === null ? null : `/proc/${await pidOf(host, lender)}/ns/${type}`
+  }
   const [network, pid, ipc] = await Promise.all([
     pathOf(spec.networkMode, 'net'),
     pathOf(spec.pidMode, 'pid'),
@@ -90,15 +90,36 @@ async function joinedNamespaces(
   return { network, pid, ipc }
 }
 
-async function firstPid(host: LinuxHost, projectName: string, service: string): Promise<number> {
-  const { containers } = await host.records.of(projectName)
-  const first = [...containers.values()].find(
-    (other) => other.service === service && other.replica === 1,
-  )
-  const run = first === undefined ? null : await currentRun(host, first)
-  if (run === null)
-    throw new PakError('conflict', `share namespaces of \`${service}\`: it does not run`)
-  return run.pid
+type Mode = ContainerRecord['spec']['networkMode'] | NamespaceMode | null
+
+/** Whose namespace a container lives in; `null`: its own, or the host's. Throws `conflict`: it is not there. */
+async function lenderOf(
+  host: LinuxHost,
+  projectName: string,
+  mode: Mode,
+): Promise<ContainerRecord | null> {
+  if (mode?.kind !== 'service' && mode?.kind !== 'container') return null
+  const [named, projects] =
+    mode.kind === 'service'
+      ? [mode.service, [projectName]]
+      : [mode.container, await host.records.projectNames()]
+  for (const name of projects) {
+    const { containers } = await host.records.of(name)
+    const found =
+      mode.kind === 'container'
+        ? containers.get(named)
+        : [...containers.values()].find(
+            ({ service, replica }) => service === named && replica === 1,
+          )
+    if (found !== undefined) return found
+  }
+  throw new PakError('conflict', `share namespaces of \`${named}\`: it is not there`)
+}
+
+async function pidOf(host: LinuxHost, lender: ContainerRecord): Promise<number> {
+  const run = await currentRun(host, lender)
+  if (run !== null) return run.pid
+  throw new PakError('conflict', `share namespaces of \`${lender.name}\`: it does not run`)
 }
 
 interface BoundFile {
@@ -119,6 +140,8 @@ async function writeNameFiles(
   const hostname = spec.hostname ?? record.name
   const gateways = spec.networks.flatMap(({ network }) => networks.get(network)?.gateway ?? [])
   const gateway = gateways[0] ?? null
+  const lender = await lenderOf(host, projectName, spec.networkMode)
+  const lent = lender === null ? {} : await lentFiles(host, lender)
   const texts = {
     hosts: hostsFile({
       hostname,
@@ -134,6 +157,7 @@ async function writeNameFiles(
       options: spec.dnsOptions,
     }),
     hostname: `${hostname}\n`,
+    ...lent,
   }
   const bundle = host.layout.bundle(record.id)
   return Promise.all(
@@ -143,6 +167,20 @@ async function writeNameFiles(
       return { type: 'bind', source, destination: `/etc/${file}`, options: ['rbind', 'rprivate'] }
     }),
   )
+}
+
+/** In one network there is one answer to who is called what: the one that its owner has. */
+async function lentFiles(
+  host: LinuxHost,
+  lender: ContainerRecord,
+): Promise<Readonly<Record<string, string>>> {
+  const bundle = host.layout.bundle(lender.id)
+  const files = await Promise.all(
+    ['hosts', 'resolv.conf'].map(
+      async (file) => [file, await host.kernel.readText(join(bundle, file))] as const,
+    ),
+  )
+  return Object.fromEntries(files.flatMap(([file, text]) => (text === null ? [] : [[file, text]])))
 }
 
 async function resolver(

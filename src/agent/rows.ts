@@ -8,12 +8,14 @@ export function containerRows(observed: ObservedState): readonly ContainerRow[] 
 }
 
 export function networkRows({ project, networks }: ObservedState): readonly NetworkRow[] {
-  return networks.map(({ spec, subnet, gateway, bridge }) => ({
+  return networks.map(({ spec, subnet, gateway, ipv6, bridge }) => ({
     name: spec.name,
     project,
     driver: spec.driver,
     subnet,
     gateway,
+    subnet6: ipv6?.subnet ?? null,
+    gateway6: ipv6?.gateway ?? null,
     bridge,
     internal: spec.internal,
   }))

@@ -161,6 +161,9 @@ export interface NetworkRow {
   readonly driver: string
   readonly subnet: string
   readonly gateway: string
+  /** Of IPv6; `null` without it. */
+  readonly subnet6: string | null
+  readonly gateway6: string | null
   readonly bridge: string
   readonly internal: boolean
 }

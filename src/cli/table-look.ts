@@ -228,8 +228,8 @@ export const VOLUME: CommandSpec = {
 
 export const NETWORK: CommandSpec = {
   name: 'network',
-  summary: 'List networks',
-  examples: ['pak network ls'],
+  summary: 'List networks, and what is on them',
+  examples: ['pak network ls', 'pak network inspect front'],
   commands: [
     {
       name: 'ls',
@@ -240,6 +240,13 @@ export const NETWORK: CommandSpec = {
         async () => (await import('./commands/look.ts')).networks,
         async () => (await import('./views/lists.ts')).printNetworks,
       ),
+    },
+    {
+      name: 'inspect',
+      summary: "Show the project's networks, and who has which address there",
+      words: '[networks...]',
+      examples: ['pak network inspect', 'pak network inspect front'],
+      run: bind(async () => (await import('./commands/network.ts')).inspect, json),
     },
   ],
 }

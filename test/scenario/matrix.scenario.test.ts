@@ -186,6 +186,11 @@ testUnless(
         return answer === OTHER.six
       })
     }
+    const [front] = JSON.parse(await pak.ok(['network', 'inspect', 'front']))
+    assert.is(front.subnet6, 'fd00:91:1::/64')
+    assert.equal(front.containers['paktm-web-1'], { ip: '10.91.1.3', ip6: six, aliases: [] })
+    const unknown = await pak.run(['network', 'inspect', 'frnt'])
+    assert.match(unknown.stderr, 'no such network in paktm')
     const events = await pak.ok(['events', '--since', '10m'])
     assert.match(events, `lost its address ${GATEWAY.six}`)
     assert.match(events, 'forwarding of IPv6 was 0, should be 1')

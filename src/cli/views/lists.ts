@@ -31,13 +31,15 @@ export async function printNetworks(
       { title: 'NETWORK', text: (row) => row.name },
       { title: 'PROJECT', text: (row) => row.project },
       { title: 'DRIVER', text: (row) => row.driver },
-      { title: 'SUBNET', text: (row) => row.subnet },
-      { title: 'GATEWAY', text: (row) => row.gateway },
+      { title: 'SUBNET', text: (row) => both(row.subnet, row.subnet6) },
+      { title: 'GATEWAY', text: (row) => both(row.gateway, row.gateway6) },
       { title: 'BRIDGE', text: (row) => row.bridge },
       { title: 'INTERNAL', text: (row) => (row.internal ? 'yes' : 'no') },
     ],
   })
 }
+
+const both = (four: string, six: string | null): string => (six === null ? four : `${four}, ${six}`)
 
 export async function printImages(
   rows: readonly ImageRecord[],

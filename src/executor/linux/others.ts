@@ -10,6 +10,7 @@ export class Others {
   readonly #kernel: Kernel
   readonly #now: () => number
   readonly #refused = new Set<string>()
+  #looking: Promise<readonly OtherChain[]> | null = null
   #seen: { readonly chains: readonly OtherChain[]; readonly at: number } | null = null
 
   constructor(kernel: Kernel, now: () => number = () => performance.now()) {
@@ -20,9 +21,21 @@ export class Others {
   /** Those whose rules pak may touch. Throws `network`. */
   async look(): Promise<readonly OtherChain[]> {
     const fresh = this.#seen !== null && this.#now() - this.#seen.at < FRESH_MS
-    if (this.#seen === null || !fresh)
-      this.#seen = { chains: await observeOthers(this.#kernel), at: this.#now() }
-    return this.#seen.chains.filter((chain) => !this.#refused.has(nameOf(chain)))
+    const chains = this.#seen !== null && fresh ? this.#seen.chains : await this.#lookNow()
+    return chains.filter((chain) => !this.#refused.has(nameOf(chain)))
+  }
+
+  /** One look for all who ask meanwhile. */
+  async #lookNow(): Promise<readonly OtherChain[]> {
+    this.#looking ??= observeOthers(this.#kernel)
+    const looking = this.#looking
+    try {
+      const chains = await looking
+      if (this.#looking === looking) this.#seen = { chains, at: this.#now() }
+      return chains
+    } finally {
+      if (this.#looking === looking) this.#looking = null
+    }
   }
 
   /** What stays closed, and what a user can do about it. */
@@ -42,6 +55,7 @@ export class Others {
   }
 
   forget(): void {
+    this.#looking = null
     this.#seen = null
   }
 

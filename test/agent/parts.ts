@@ -5,13 +5,9 @@ import type { AgentParts, Roots } from '../../src/agent/parts.ts'
 import type { UpOptions } from '../../src/agent/wire.ts'
 import { PakError } from '../../src/errors.ts'
 import { type MemoryExecutor, memoryExecutor } from '../../src/executor/memory/memory.ts'
-import {
-  type ContainerSpec,
-  type DesiredState,
-  FILE_LOGGING,
-  type Service,
-} from '../../src/model/desired.ts'
+import type { ContainerSpec, DesiredState, Service } from '../../src/model/desired.ts'
 import { NO_LIMITS } from '../../src/model/limits.ts'
+import { PLAIN } from '../support/spec.ts'
 
 /** All that an agent is joined with, on a host in memory. */
 export function memoryParts(
@@ -92,45 +88,8 @@ export function serviceOf(name: string, overrides: Partial<Service> = {}): Servi
 }
 
 export const SPEC: ContainerSpec = {
+  ...PLAIN,
   source: { kind: 'rootfs', path: '/' },
-  entrypoint: null,
   command: ['sleep', '1000'],
-  environment: {},
-  workingDir: null,
-  user: null,
-  groupAdd: [],
-  hostname: null,
-  domainname: null,
-  labels: {},
-  limits: NO_LIMITS,
-  mounts: [],
-  shmBytes: 67_108_864,
-  networkMode: { kind: 'none' },
-  networks: [],
-  ports: [],
-  expose: [],
-  restart: { name: 'no', maxRetries: null },
-  healthcheck: null,
-  postStart: [],
-  preStop: [],
-  stopSignal: null,
-  stopGraceMs: 10_000,
-  init: false,
   readOnly: true,
-  capAdd: [],
-  capDrop: [],
-  privileged: false,
-  security: { noNewPrivileges: false, seccomp: 'default', apparmor: null, unmaskPaths: false },
-  sysctls: {},
-  ulimits: [],
-  extraHosts: {},
-  dns: [],
-  dnsSearch: [],
-  dnsOptions: [],
-  devices: [],
-  pidMode: null,
-  ipcMode: null,
-  utsMode: null,
-  logging: FILE_LOGGING,
-  oomScoreAdj: 0,
 }

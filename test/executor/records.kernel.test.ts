@@ -7,7 +7,7 @@ import { PakError } from '../../src/errors.ts'
 import { layoutOf } from '../../src/executor/linux/layout.ts'
 import { type ContainerRecord, RecordStore } from '../../src/executor/linux/records.ts'
 import { hostKernel } from '../../src/kernel/host.ts'
-import { PLAIN } from '../runtime/container.ts'
+import { PLAIN } from '../support/spec.ts'
 
 const RUN = { pid: 7, startTicks: '9', startedAt: '2026-01-01T00:00:00Z' }
 const RECORD: ContainerRecord = {

@@ -1,13 +1,12 @@
 import { apply } from '../../src/executor/apply.ts'
 import { type MemoryExecutor, memoryExecutor } from '../../src/executor/memory/memory.ts'
-import {
-  type ContainerSpec,
-  type Dependency,
-  type DesiredState,
-  FILE_LOGGING,
-  type Network,
-  type Service,
-  type Volume,
+import type {
+  ContainerSpec,
+  Dependency,
+  DesiredState,
+  Network,
+  Service,
+  Volume,
 } from '../../src/model/desired.ts'
 import { NO_LIMITS } from '../../src/model/limits.ts'
 import type { Plan } from '../../src/model/plan.ts'
@@ -15,6 +14,7 @@ import { imageReferences } from '../../src/plan/images.ts'
 import type { PlanOptions } from '../../src/plan/options.ts'
 import { plan } from '../../src/plan/plan.ts'
 import { reasonText } from '../../src/plan/reason.ts'
+import { PLAIN } from '../support/spec.ts'
 
 export const OPTIONS: PlanOptions = {
   services: null,
@@ -28,52 +28,15 @@ export const OPTIONS: PlanOptions = {
   waitTimeoutMs: 60_000,
 }
 
-export function spec(over: Partial<ContainerSpec> = {}): ContainerSpec {
-  return {
-    source: { kind: 'rootfs', path: '/' },
-    entrypoint: null,
-    command: ['sleep', '1000'],
-    environment: {},
-    workingDir: null,
-    user: null,
-    groupAdd: [],
-    hostname: null,
-    domainname: null,
-    labels: {},
-    limits: NO_LIMITS,
-    mounts: [],
-    shmBytes: 67_108_864,
-    networkMode: { kind: 'bridge' },
-    networks: [{ network: 'default', aliases: [], ipv4: null }],
-    ports: [],
-    expose: [],
-    restart: { name: 'no', maxRetries: null },
-    healthcheck: null,
-    postStart: [],
-    preStop: [],
-    stopSignal: null,
-    stopGraceMs: 10_000,
-    init: false,
-    readOnly: true,
-    capAdd: [],
-    capDrop: [],
-    privileged: false,
-    security: { noNewPrivileges: false, seccomp: 'default', apparmor: null, unmaskPaths: false },
-    sysctls: {},
-    ulimits: [],
-    extraHosts: {},
-    dns: [],
-    dnsSearch: [],
-    dnsOptions: [],
-    devices: [],
-    pidMode: null,
-    ipcMode: null,
-    utsMode: null,
-    logging: FILE_LOGGING,
-    oomScoreAdj: 0,
-    ...over,
-  }
-}
+export const spec = (over: Partial<ContainerSpec> = {}): ContainerSpec => ({
+  ...PLAIN,
+  source: { kind: 'rootfs', path: '/' },
+  command: ['sleep', '1000'],
+  networkMode: { kind: 'bridge' },
+  networks: [{ network: 'default', aliases: [], ipv4: null }],
+  readOnly: true,
+  ...over,
+})
 
 export function service(
   name: string,

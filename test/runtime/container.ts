@@ -4,7 +4,7 @@ import { copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node
 import { join } from 'node:path'
 import { PakError } from '../../src/errors.ts'
 import { hostKernel } from '../../src/kernel/host.ts'
-import { type ContainerSpec, FILE_LOGGING } from '../../src/model/desired.ts'
+import type { ContainerSpec } from '../../src/model/desired.ts'
 import { NO_LIMITS } from '../../src/model/limits.ts'
 import { type CgroupHost, detectCgroups } from '../../src/runtime/cgroups.ts'
 import { execExitCode, execProcess } from '../../src/runtime/exec.ts'
@@ -14,51 +14,7 @@ import { ociSpec } from '../../src/runtime/spec.ts'
 import { resolveUser } from '../../src/runtime/user.ts'
 import { securityFragment } from '../../src/security/fragment.ts'
 import { eventually } from '../support/eventually.ts'
-
-/** A service that says nothing but what it runs. */
-export const PLAIN: ContainerSpec = {
-  source: { kind: 'rootfs', path: '/nowhere' },
-  entrypoint: null,
-  command: ['sleep', '300'],
-  environment: {},
-  workingDir: null,
-  user: null,
-  groupAdd: [],
-  hostname: null,
-  domainname: null,
-  labels: {},
-  limits: NO_LIMITS,
-  mounts: [],
-  shmBytes: 64 * 1024 * 1024,
-  networkMode: { kind: 'none' },
-  networks: [],
-  ports: [],
-  expose: [],
-  restart: { name: 'no', maxRetries: null },
-  healthcheck: null,
-  postStart: [],
-  preStop: [],
-  stopSignal: null,
-  stopGraceMs: 10_000,
-  init: false,
-  readOnly: false,
-  capAdd: [],
-  capDrop: [],
-  privileged: false,
-  security: { noNewPrivileges: false, seccomp: 'default', apparmor: null, unmaskPaths: false },
-  sysctls: {},
-  ulimits: [],
-  extraHosts: {},
-  dns: [],
-  dnsSearch: [],
-  dnsOptions: [],
-  devices: [],
-  pidMode: null,
-  ipcMode: null,
-  utsMode: null,
-  logging: FILE_LOGGING,
-  oomScoreAdj: 0,
-}
+import { PLAIN } from '../support/spec.ts'
 
 export interface Ran {
   readonly status: number

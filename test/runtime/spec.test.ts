@@ -10,7 +10,7 @@ import { signalNumber } from '../../src/runtime/signals.ts'
 import { ociSpec, type SpecInput } from '../../src/runtime/spec.ts'
 import { capabilitiesOfMask } from '../../src/security/capabilities.ts'
 import { joinFragment } from '../../src/security/fragment.ts'
-import { PLAIN } from './container.ts'
+import { PLAIN } from '../support/spec.ts'
 
 const HOST = {
   architecture: 'x64',

@@ -122,7 +122,7 @@ shift; exec "$@"`
 async function agentInNetworkOfItsOwn(pak: PakSandbox): Promise<number> {
   const program = join(import.meta.dirname, '..', '..', 'dist', 'pak.js')
   const inside = ['--net', '--mount', '--propagation', 'private', 'sh', '-c', OWN_SYSFS, 'sh']
-  const start = [join(pak.folder, 'cgroup'), process.execPath, program, 'agent', 'start']
+  const start = [join(pak.folder, 'cgroup'), process.execPath, program, 'agent', 'start', '--stay']
   execFileSync('unshare', [...inside, ...start], {
     env: { PATH: process.env['PATH'], PAK_ROOT: pak.root, PAK_RUN_ROOT: pak.runRoot },
   })

@@ -1,3 +1,4 @@
+import { staysAlive } from '../../kernel/process.ts'
 import type { Drift } from '../../model/observed.ts'
 import {
   bridgeDrift,
@@ -36,7 +37,7 @@ export function differences(host: LinuxHost, records: ProjectRecords): Differenc
     containers: new Map(
       running.flatMap((record) => {
         const { run } = record
-        if (run === null || !lives(host, run)) return []
+        if (run === null || !staysAlive(host.kernel, run)) return []
         const drift = [
           ...strayDrift(host, records.name, { record, run }),
           ...thawDrift(host, records.name, record),
@@ -88,14 +89,6 @@ function formDrift(host: LinuxHost, view: NetworkView, record: NetworkRecord): s
   const fact = bridgeDrift(host.kernel, view, { ...record, services })
   if (fact !== null || record.ipv6 === undefined) return fact
   return bridgeDrift6(host.kernel, record.bridge, record.ipv6.gateway)
-}
-
-/** Field 22 of proc_pid_stat(5) again: what has ended has not drifted. */
-function lives(host: LinuxHost, { pid, startTicks }: Run): boolean {
-  const stat = host.kernel.readNow(`/proc/${pid}/stat`)
-  if (stat === null) return false
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return fields[19] === startTicks && fields[0] !== 'Z' && fields[0] !== 'X'
 }
 
 function strayDrift(

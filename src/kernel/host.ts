@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { lstatSync, renameSync, unlinkSync } from 'node:fs'
+import { renameSync, unlinkSync } from 'node:fs'
 import * as fs from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -32,7 +32,7 @@ export const hostKernel: Kernel = {
   writeText: (path, text) => fs.writeFile(path, text),
   replaceFile,
   list: async (path) => ((await orNull(fs.readdir(path))) ?? []).sort(),
-  exists: async (path) => lstatSync(path, { throwIfNoEntry: false }) !== undefined,
+  exists: async (path) => (await orNull(fs.lstat(path))) !== null,
   stat: fileFacts,
   readLink: (path) => orNull(fs.readlink(path)),
   realPath,

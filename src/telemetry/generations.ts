@@ -48,8 +48,7 @@ export function linkedNumber(path: string, logPath: string): number | null {
   return /^\d{1,15}$/.test(number) ? Number(number) : null
 }
 
-export const isThere = (path: string): boolean =>
-  lstatSync(path, { throwIfNoEntry: false }) !== undefined
+export const isThere = (path: string): boolean => orNull(() => lstatSync(path)) !== null
 
 /** Streams that a file begins with the rest of a line of; `first`: that of its first entry may be one. */
 export function brokenStreams(generation: string): readonly string[] {

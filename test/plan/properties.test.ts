@@ -37,9 +37,16 @@ test('planning after applying is empty', async () => {
 test('from any project to any other, and then there is nothing to do', async () => {
   await fc.assert(
     fc.asyncProperty(anyProject(), anyProject(), async (from, to) => {
-      const { planOf, up } = world({ exits, images: images() })
+      const { planOf, run, up } = world({ exits, images: images() })
       await up(from)
       await up(to, ALL)
+      // A new replica with a check is let in once that has spoken: here at once, after the plan.
+      const late = await planOf(to, ALL)
+      assert.ok(
+        late.steps.every(({ op }) => op === 'firewall.apply'),
+        text(late),
+      )
+      await run(late)
       assert.is(text(await planOf(to, ALL)), '')
     }),
     { numRuns: 400 },

@@ -10,7 +10,7 @@ import {
   NO_FIREWALL,
   projectOn,
 } from './host.ts'
-import { awaitCondition, pauseContainer, startContainer } from './life.ts'
+import { awaitCondition, pauseContainer, startContainer, withHealth } from './life.ts'
 
 /**
  * What each op does to a host in memory. Stricter than a kernel would be: whatever a step stands on
@@ -50,7 +50,7 @@ export const HANDLERS: { readonly [O in Op]: (step: StepOf<O>, at: Place) => voi
   },
   'container.update': ({ args }, at) => {
     const { container, spec, dependsOn } = args
-    change(recorded(at), container, (known) => ({ ...known, spec, dependsOn }))
+    change(recorded(at), container, (known) => withHealth({ ...known, spec, dependsOn }, at.host))
   },
   'container.repair': ({ args }, at) => {
     change(recorded(at), args.container, (known) => ({ ...known, drift: [] }))

@@ -31,6 +31,15 @@ export function startContainer(name: string, project: MemoryProject, host: Memor
   change(project, name, (container) => ({ ...container, status }))
 }
 
+/** A check that a running container was given has its say at once, and one that was taken away none any more. */
+export function withHealth(container: MemoryContainer, host: MemoryHost): MemoryContainer {
+  const { status, spec } = container
+  if (status.state !== 'running' && status.state !== 'paused') return container
+  if ((spec.healthcheck === null) === (status.health === null)) return container
+  const health = spec.healthcheck === null ? null : host.behaviour.health(container)
+  return { ...container, status: { ...status, health } }
+}
+
 /** Or let it go on; what is so already is success. */
 export function pauseContainer(
   name: string,

@@ -41,12 +41,20 @@ interface Look {
 }
 
 function look(kernel: Kernel, pid: number): Look | null {
-  const stat = kernel.readNow(`/proc/${pid}/stat`)
-  if (stat === null) return null
-  // The second field is the command in parentheses and may itself hold spaces and parentheses.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  const [state] = fields
-  const startTicks = fields[19]
-  if (state === 'Z' || state === 'X' || startTicks === undefined) return null
-  return { startTicks, isExiting: (Number(fields[6]) & PF_EXITING) !== 0 }
+  const field = statOf(kernel, pid)
+  const [state, startTicks] = [field(3), field(22)]
+  if (state === 'Z' || state === 'X' || startTicks === null) return null
+  return { startTicks, isExiting: (Number(field(9)) & PF_EXITING) !== 0 }
+}
+
+/** Fields of proc_pid_stat(5) by their numbers there, from 3 on; `null` once the process is no more. */
+export function statOf(kernel: Kernel, pid: number): (number: number) => string | null {
+  const fields = statFields(kernel.readNow(`/proc/${pid}/stat`) ?? '')
+  return (number) => fields[number - 3] ?? null
+}
+
+/** The same fields in order. The second is a name in parentheses, which may hold spaces and parentheses. */
+export function statFields(text: string): readonly string[] {
+  const end = text.lastIndexOf(')')
+  return end < 0 ? [] : text.slice(end + 2).split(' ')
 }

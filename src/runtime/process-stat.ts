@@ -1,4 +1,5 @@
 import type { Kernel } from '../kernel/kernel.ts'
+import { statFields } from '../kernel/process.ts'
 
 /** What the kernel counts of one process. */
 export interface ProcessStat {
@@ -34,7 +35,7 @@ export function readStat(kernel: Kernel, pid: number): ProcessStat | null {
 export function parseStat(text: string): ProcessStat | null {
   const end = text.lastIndexOf(')')
   const begin = text.indexOf('(')
-  const fields = text.slice(end + 2).split(' ')
+  const fields = statFields(text)
   const [state, parentPid] = fields
   const startTicks = fields[19]
   if (begin < 0 || state === undefined || startTicks === undefined) return null

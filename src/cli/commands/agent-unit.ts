@@ -4,6 +4,7 @@ import { ownScript } from '../../agent/launch.ts'
 import { unitName, unitText } from '../../agent/unit.ts'
 import { PakError } from '../../errors.ts'
 import { hostKernel } from '../../kernel/host.ts'
+import { statOf } from '../../kernel/process.ts'
 import type { Globals } from '../globals.ts'
 import type { Invocation } from '../grammar.ts'
 import { rootsOf, runningAgent } from '../session.ts'
@@ -46,13 +47,13 @@ export async function uninstall({ globals }: Invocation): Promise<string> {
  * when that agent is gone by now.
  */
 export async function tellSystemd(agentPid: number): Promise<boolean> {
-  if (process.env['NOTIFY_SOCKET'] === undefined) return true
-  // Field 4 of proc_pid_stat(5): the agent's supervisor.
-  const stat = hostKernel.readNow(`/proc/${agentPid}/stat`)
-  if (stat === null) return false
-  const parent = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1] ?? ''
+  const socket = process.env['NOTIFY_SOCKET']
+  if (socket === undefined) return true
+  // The agent's parent is its supervisor.
+  const parent = statOf(hostKernel, agentPid)(4)
+  if (parent === null) return false
   const args = ['--ready', `--pid=${parent}`, '--status=looks after containers']
-  const env = { ...process.env } as Record<string, string>
+  const env = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', NOTIFY_SOCKET: socket }
   const { exitCode, stderr } = await hostKernel.run('systemd-notify', args, { env })
   if (exitCode !== 0) throw new PakError('host', `tell systemd: ${stderr.trim()}`)
   return true

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { PakError } from '../../errors.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
+import { statOf } from '../../kernel/process.ts'
 import { execExitCode } from '../../runtime/exec.ts'
 import type { ExecRequest } from '../executor.ts'
 import { execInvocation } from './exec.ts'
@@ -97,8 +98,4 @@ async function descendants(kernel: Kernel, pid: number): Promise<readonly number
   return [...below.flat(), ...children]
 }
 
-/** Field 6 of proc_pid_stat(5). */
-function sessionOf(kernel: Kernel, pid: number): string | null {
-  const stat = kernel.readNow(`/proc/${pid}/stat`)
-  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[3] ?? null
-}
+const sessionOf = (kernel: Kernel, pid: number): string | null => statOf(kernel, pid)(6)

@@ -65,10 +65,7 @@ export async function up(
   { desired, options, expectedPlan, oneOff = null }: UpRequest,
   caller: Caller,
 ): Promise<ResultLine> {
-  shop.restarts.forget(project)
-  shop.contest.forget(project)
-  shop.reports.forget(project)
-  shop.starts.forget(project)
+  beginAnew(shop, project)
   const decide = decideUp(shop, options, await otherOrigin(shop, project, options.origin))
   const { result } = await perform(shop, {
     ...workOf(project, 'up', caller),
@@ -86,6 +83,11 @@ export async function up(
     },
   })
   return resultLine(result, caller.signal)
+}
+
+/** A user's word ends what the loop remembers of earlier trouble: back-off, contests, what was told. */
+function beginAnew({ restarts, contest, reports, starts }: Workshop, project: string): void {
+  for (const memory of [restarts, contest, reports, starts]) memory.forget(project)
 }
 
 /** Of what is run once only the dependencies are kept. */
@@ -106,10 +108,7 @@ export async function down(
   { desired, options }: DownRequest,
   caller: Caller,
 ): Promise<ResultLine> {
-  shop.restarts.forget(project)
-  shop.contest.forget(project)
-  shop.reports.forget(project)
-  shop.starts.forget(project)
+  beginAnew(shop, project)
   const { result } = await perform(shop, {
     ...workOf(project, 'down', caller),
     desired: desired ?? (await shop.kept.read(project)),
@@ -127,10 +126,7 @@ export async function act(
   { action, services, options }: ActionRequest,
   caller: Caller,
 ): Promise<ResultLine> {
-  shop.restarts.forget(project)
-  shop.contest.forget(project)
-  shop.reports.forget(project)
-  shop.starts.forget(project)
+  beginAnew(shop, project)
   const { result } = await perform(shop, {
     ...workOf(project, 'action', caller),
     cause: action,

@@ -60,10 +60,10 @@ export class LayerTree {
   }
 
   #walk(parts: readonly string[], make: boolean): string | null {
-    const todo = [...parts]
+    const ahead = [...parts]
     let real = ''
     let links = 0
-    for (let name = todo.shift(); name !== undefined; name = todo.shift()) {
+    for (let name = ahead.shift(); name !== undefined; name = ahead.shift()) {
       if (name === '..') {
         real = real.slice(0, Math.max(real.lastIndexOf('/'), 0))
         continue
@@ -81,7 +81,7 @@ export class LayerTree {
       if (links > LINK_LIMIT) throw invalidImage(shown(here), 'has too many symlinks on its way')
       const target = fs.readlinkSync(this.at(here), 'latin1')
       if (target.startsWith('/')) real = ''
-      todo.unshift(...split(target))
+      ahead.unshift(...split(target))
     }
     return real
   }

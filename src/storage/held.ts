@@ -25,10 +25,10 @@ export class HeldRoot implements AsyncDisposable {
 
   /** The folder at a path below the root, or below others; `null` when there is none. */
   async folder(path: string, from: readonly FileHandle[] = []): Promise<Stack | null> {
-    const todo = partsOf(path)
+    const ahead = partsOf(path)
     let stack: Stack = from.length === 0 ? [this.#root] : from
     let links = 0
-    for (let name = todo.shift(); name !== undefined; name = todo.shift()) {
+    for (let name = ahead.shift(); name !== undefined; name = ahead.shift()) {
       if (name === '..') {
         if (stack.length > 1) stack = stack.slice(0, -1)
         continue
@@ -39,7 +39,7 @@ export class HeldRoot implements AsyncDisposable {
         if (links > LINK_LIMIT)
           throw new PakError('storage', `resolve \`${shown(path)}\`: too many symlinks`)
         if (link.startsWith('/')) stack = [this.#root]
-        todo.unshift(...partsOf(link))
+        ahead.unshift(...partsOf(link))
         continue
       }
       const next = await this.#enter(topOf(stack), name)

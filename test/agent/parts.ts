@@ -7,7 +7,7 @@ import { PakError } from '../../src/errors.ts'
 import { type MemoryExecutor, memoryExecutor } from '../../src/executor/memory/memory.ts'
 import type { ContainerSpec, DesiredState, Service } from '../../src/model/desired.ts'
 import { NO_LIMITS } from '../../src/model/limits.ts'
-import { PLAIN } from '../support/spec.ts'
+import { PLAIN, plainService } from '../support/spec.ts'
 
 /** All that an agent is joined with, on a host in memory. */
 export function memoryParts(
@@ -74,18 +74,8 @@ export function project(name: string, services: readonly string[]): DesiredState
   }
 }
 
-export function serviceOf(name: string, overrides: Partial<Service> = {}): Service {
-  return {
-    name,
-    replicas: 1,
-    containerName: null,
-    endpointMode: null,
-    affinity: 'none',
-    dependsOn: [],
-    container: SPEC,
-    ...overrides,
-  }
-}
+export const serviceOf = (name: string, overrides: Partial<Service> = {}): Service =>
+  plainService(name, SPEC, overrides)
 
 export const SPEC: ContainerSpec = {
   ...PLAIN,

@@ -14,7 +14,7 @@ import { imageReferences } from '../../src/plan/images.ts'
 import type { PlanOptions } from '../../src/plan/options.ts'
 import { plan } from '../../src/plan/plan.ts'
 import { reasonText } from '../../src/plan/reason.ts'
-import { PLAIN } from '../support/spec.ts'
+import { PLAIN, plainService } from '../support/spec.ts'
 
 export const OPTIONS: PlanOptions = {
   services: null,
@@ -38,22 +38,11 @@ export const spec = (over: Partial<ContainerSpec> = {}): ContainerSpec => ({
   ...over,
 })
 
-export function service(
+export const service = (
   name: string,
   container: Partial<ContainerSpec> = {},
   over: Partial<Service> = {},
-): Service {
-  return {
-    name,
-    replicas: 1,
-    containerName: null,
-    endpointMode: null,
-    affinity: 'none',
-    dependsOn: [],
-    container: spec(container),
-    ...over,
-  }
-}
+): Service => plainService(name, spec(container), over)
 
 export const on = (name: string, over: Partial<Dependency> = {}): Dependency => ({
   service: name,

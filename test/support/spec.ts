@@ -1,4 +1,4 @@
-import { type ContainerSpec, FILE_LOGGING } from '../../src/model/desired.ts'
+import { type ContainerSpec, FILE_LOGGING, type Service } from '../../src/model/desired.ts'
 import { NO_LIMITS } from '../../src/model/limits.ts'
 
 /** A service that says nothing but what it runs. */
@@ -45,3 +45,18 @@ export const PLAIN: ContainerSpec = {
   logging: FILE_LOGGING,
   oomScoreAdj: 0,
 }
+
+export const plainService = (
+  name: string,
+  container: ContainerSpec,
+  over: Partial<Service> = {},
+): Service => ({
+  name,
+  replicas: 1,
+  containerName: null,
+  endpointMode: null,
+  affinity: 'none',
+  dependsOn: [],
+  container,
+  ...over,
+})

@@ -30,20 +30,21 @@ test('what a path holds means itself', () => {
 })
 
 testUnless(test, hostLacks('systemd-analyze'), 'systemd finds nothing wrong with it', () => {
+  const text = unitText([process.execPath, import.meta.filename], USUAL)
+  assert.equal(complaints(text), [])
+  assert.is(complaints(text.replace('Type=notify', 'Type=nonsense')).length, 1)
+})
+
+/** What systemd-analyze(1) says of a unit's own lines. */
+function complaints(text: string): readonly string[] {
   const folder = mkdtempSync(join(tmpdir(), 'pakt-unit-'))
   const path = join(folder, 'pak.service')
-  writeFileSync(path, unitText([process.execPath, import.meta.filename], USUAL))
+  writeFileSync(path, text)
   const { stderr } = spawnSync('systemd-analyze', ['verify', '--man=no', path], {
     encoding: 'utf8',
   })
   rmSync(folder, { recursive: true })
-  assert.is(
-    stderr
-      .split('\n')
-      .filter((line) => line.includes('pak.service'))
-      .join('\n'),
-    '',
-  )
-})
+  return stderr.split('\n').filter((line) => line.includes('pak.service'))
+}
 
 test.run()

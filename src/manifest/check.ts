@@ -2,6 +2,7 @@ import { checkAddresses } from './check-addresses.ts'
 import { checkConflicts } from './check-conflicts.ts'
 import { checkDependencies } from './check-dependencies.ts'
 import { checkEnds } from './check-ends.ts'
+import { checkPolicies } from './check-policies.ts'
 import { checkPorts } from './check-ports.ts'
 import { checkReferences } from './check-references.ts'
 import type { Draft, ServiceDraft } from './normalize.ts'
@@ -25,6 +26,7 @@ export function checkManifest(check: Check): void {
   checkPorts(check)
   checkAddresses(check)
   checkEnds(check)
+  checkPolicies(check)
 }
 
 function checkSections({ draft, problems }: Check): void {

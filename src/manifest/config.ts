@@ -14,6 +14,7 @@ import type {
   Service,
 } from '../model/desired.ts'
 import type { IoLimit, Limits } from '../model/limits.ts'
+import type { PolicyRule, PolicySide } from '../model/policy.ts'
 import { httpManifest } from './health-test.ts'
 
 type Plain = Readonly<Record<string, unknown>>
@@ -140,12 +141,42 @@ function service(declared: Service): Plain {
     endpoint_mode: endpointMode,
     session_affinity: affinity === 'none' ? null : affinity,
     drift: drift ?? null,
+    policies: policies(declared),
     depends_on: unlessEmpty(Object.fromEntries(dependencies)),
     limits: limits(container.limits),
     ...storage(container),
     ...networking(container),
     ...life(container),
     ...confinement(container),
+  })
+}
+
+const policies = ({ policies: { ingress, egress } = {} }: Service): Plain | null =>
+  unlessEmpty(
+    compact({
+      ingress: ingress === undefined ? null : policySide(ingress, 'from'),
+      egress: egress === undefined ? null : policySide(egress, 'to'),
+    }),
+  )
+
+function policySide({ otherwise, allow, deny }: PolicySide, word: 'from' | 'to'): Plain {
+  const rule = ({ peers, ports }: PolicyRule): Plain =>
+    compact({
+      [word]: unlessEmpty(
+        peers.map(({ kind: _, ...peer }) =>
+          compact({ ...peer, except: 'except' in peer ? unlessEmpty(peer.except) : null }),
+        ),
+      ),
+      ports: unlessEmpty(
+        ports.map(({ protocol, first, last }) =>
+          first === last ? `${first}/${protocol}` : `${first}-${last}/${protocol}`,
+        ),
+      ),
+    })
+  return compact({
+    default: otherwise,
+    allow: unlessEmpty(allow.map(rule)),
+    deny: unlessEmpty(deny.map(rule)),
   })
 }
 

@@ -7,6 +7,7 @@ import { type EnvFiles, normalizeLabels, readEnvFiles } from './environment.ts'
 import { agreed, normalizeLimits } from './limits.ts'
 import { parseName } from './names.ts'
 import { normalizeNetwork } from './networks.ts'
+import { normalizePolicies } from './policies.ts'
 import { parseInteger } from './quantities.ts'
 import { child, entriesOf, type Field, textOf } from './tree.ts'
 
@@ -68,6 +69,7 @@ function normalizeService(
     child(field, 'scale'),
     child(child(field, 'deploy'), 'replicas'),
   ]
+  const policies = normalizePolicies(context, child(field, 'policies'))
   const service: Service = {
     name,
     replicas: agreed(context, replicas, parseReplicas) ?? 1,
@@ -78,6 +80,7 @@ function normalizeService(
     endpointMode: normalizeEndpointMode(context, field),
     affinity: textOf(child(field, 'session_affinity')) === 'client_ip' ? 'client_ip' : 'none',
     drift: driftMode(field),
+    ...(policies === null ? {} : { policies }),
     dependsOn: normalizeDependencies(context, child(field, 'depends_on'), container),
     container,
   }

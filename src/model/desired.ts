@@ -1,4 +1,5 @@
 import type { Limits } from './limits.ts'
+import type { Policies } from './policy.ts'
 
 /** What should be: one project, fully normalised. No field depends on the order of anything in the file. */
 export interface DesiredState {
@@ -24,6 +25,8 @@ export interface Service {
   /** `null`: `vip` for more than one replica, and for what has had an address of its own before. */
   readonly endpointMode: EndpointMode | null
   readonly affinity: Affinity
+  /** What is not declared is not here. */
+  readonly policies?: Policies
   /** `null`: as the project. */
   readonly drift?: DriftMode | null
   /** Sorted by service. */

@@ -7,6 +7,7 @@ import type {
   Volume,
 } from './desired.ts'
 import type { Limits } from './limits.ts'
+import type { PlannedPolicies } from './plan.ts'
 import type { ContainerStatus } from './status.ts'
 
 /** What is: one project as the kernel and pak's own records show it, read in one go. */
@@ -86,8 +87,19 @@ export interface ObservedFirewall {
   /** Several of one host port: its connections are spread over them. */
   readonly published: readonly ObservedPublication[]
   readonly services: readonly ObservedServiceAddress[]
+  /** Without a word: the project has none. */
+  readonly policies?: ObservedPolicies
   /** Chains of other programs that drop what comes from or goes to containers. Sorted. */
   readonly closed: readonly string[]
+}
+
+export interface ObservedPolicies {
+  /** As the firewall was told last; `null`: nothing, yet there are some. */
+  readonly planned: PlannedPolicies | null
+  /** Whether the kernel still does it. */
+  readonly whole: boolean
+  /** By name of the rule, as `ruleName` has it. */
+  readonly counts: Readonly<Record<string, { readonly packets: number; readonly bytes: number }>>
 }
 
 /** A published port that the firewall forwards. `container` is `null` where the target address is nobody's. */

@@ -9,6 +9,7 @@ import type {
   Volume,
 } from './desired.ts'
 import type { Limits } from './limits.ts'
+import type { ServicePolicies } from './policy.ts'
 
 /** Arguments of each op. A new op here fails to compile in every handler table until it is handled. */
 export interface StepArgs {
@@ -84,6 +85,27 @@ export interface FirewallArgs {
   /** Several of one host port: its connections are spread over them. */
   readonly published: readonly PlannedPublication[]
   readonly services: readonly PlannedServiceAddress[]
+  /** Without a word: none. */
+  readonly policies?: PlannedPolicies
+}
+
+/** Who may talk to whom, and which containers are meant. */
+export interface PlannedPolicies {
+  /** Sorted by service. */
+  readonly rules: readonly ServicePolicies[]
+  /** Containers of all services that have or are named by rules. Sorted. */
+  readonly members: readonly PlannedMember[]
+}
+
+export interface PlannedMember {
+  readonly container: string
+  readonly service: string
+  /** Addresses as declared; `null`: pak leases one. */
+  readonly networks: readonly {
+    readonly network: string
+    readonly ipv4: string | null
+    readonly ipv6?: string
+  }[]
 }
 
 /** An address of a service's own in a network; connections to it are spread over containers. */

@@ -13,6 +13,7 @@ import {
 import type { Lift } from './firewall-lift.ts'
 import type { OtherChain } from './firewall-others.ts'
 import { type Spread, spreadOf } from './firewall-spread.ts'
+import type { PolicyRequest } from './policy-table.ts'
 
 export interface FirewallRequest {
   readonly table: string
@@ -24,6 +25,10 @@ export interface FirewallRequest {
   /** Those of one host port share its connections. */
   readonly published: readonly Publication[]
   readonly services: readonly ServiceAddress[]
+  /** `null`, or without a word: none. */
+  readonly policies?: PolicyRequest | null
+  /** Bridges of networks whose containers have policies: nothing passes from port to port there. */
+  readonly guarded?: readonly string[]
   /** Whether services have, or had, addresses: only then the table of family `bridge` is looked at. */
   readonly lifts: boolean
   /** Chains of other programs that may drop what pak lets through. */
@@ -82,9 +87,13 @@ function publicationContent(
   return { elements, spreads }
 }
 
-function liftsFor({ project, networks, services }: FirewallRequest): readonly Lift[] {
-  const bridges = new Set(services.map(({ bridge }) => bridge))
+function liftsFor({ project, networks, services, guarded = [] }: FirewallRequest): readonly Lift[] {
+  const bridges = new Set([...services.map(({ bridge }) => bridge), ...guarded])
   return networks
     .filter(({ bridge }) => bridges.has(bridge))
-    .map(({ subnet, gateway }) => ({ owner: project, subnet, mac: macAddress(gateway) }))
+    .flatMap(({ subnet, subnet6, gateway, bridge }) =>
+      [subnet, ...(subnet6 === undefined || !guarded.includes(bridge) ? [] : [subnet6])].map(
+        (block): Lift => ({ owner: project, subnet: block, mac: macAddress(gateway) }),
+      ),
+    )
 }

@@ -1,4 +1,6 @@
+import { formatBlock6 } from '../model/ipv6.ts'
 import { projectWord } from './firewall-elements.ts'
+import { block6 } from './ipam6.ts'
 import { formatCidr, parseCidr } from './ipv4.ts'
 
 /**
@@ -15,17 +17,29 @@ import { formatCidr, parseCidr } from './ipv4.ts'
 export interface Lift {
   /** The project. */
   readonly owner: string
-  /** CIDR. */
+  /** CIDR, of either family. */
   readonly subnet: string
   /** The bridge's own. */
   readonly mac: string
 }
 
-const RULE = {
-  match:
-    'iifname "pv*" meta pkttype other ether type ip ether daddr set ip daddr map @lifted meta pkttype set host',
-  comment: 'by this host, so that answers find the way back',
-}
+const RULES = [
+  {
+    match:
+      'iifname "pv*" meta pkttype other ether type ip ether daddr set ip daddr map @lifted meta pkttype set host',
+    comment: 'by this host, so that answers find the way back',
+  },
+  {
+    // With a hop less, neighbours would not believe it (RFC 4861, section 7.1).
+    match: 'icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept',
+    comment: 'neighbours find each other by themselves',
+  },
+  {
+    match:
+      'iifname "pv*" meta pkttype other ether type ip6 ether daddr set ip6 daddr map @lifted6 meta pkttype set host',
+    comment: 'the same of ipv6',
+  },
+]
 const CHAIN = { name: 'prerouting', type: 'filter', hook: 'prerouting', priority: -300 }
 
 /** The whole table of family `bridge`, made anew; gone when no bridge is left. */
@@ -39,21 +53,35 @@ export function liftScript(
   return [
     ...removal,
     `table bridge ${table} {`,
-    '  map lifted {',
-    '    type ipv4_addr : ether_addr; flags interval;',
-    `    elements = { ${lifts.map(elementText).join(', ')} }`,
-    '  }',
+    ...mapScript(
+      'lifted',
+      'ipv4_addr',
+      lifts.filter(({ subnet }) => !subnet.includes(':')),
+    ),
+    ...mapScript(
+      'lifted6',
+      'ipv6_addr',
+      lifts.filter(({ subnet }) => subnet.includes(':')),
+    ),
     `  chain ${CHAIN.name} {`,
     `    type ${CHAIN.type} hook ${CHAIN.hook} priority ${CHAIN.priority}; policy accept;`,
-    `    ${RULE.match} comment "${RULE.comment}"`,
+    ...RULES.map(({ match, comment }) => `    ${match} comment "${comment}"`),
     '  }',
     '}',
   ]
 }
 
+const mapScript = (name: string, type: string, lifts: readonly Lift[]): readonly string[] => [
+  `  map ${name} {`,
+  `    type ${type} : ether_addr; flags interval;`,
+  ...(lifts.length === 0 ? [] : [`    elements = { ${lifts.map(elementText).join(', ')} }`]),
+  '  }',
+]
+
 function elementText({ subnet, mac, owner }: Lift): string {
   if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(mac)) throw new Error(`lift ${subnet}: MAC ${mac}`)
-  return `${formatCidr(parseCidr(subnet))} comment "${projectWord(owner)}" : ${mac}`
+  const block = subnet.includes(':') ? formatBlock6(block6(subnet)) : formatCidr(parseCidr(subnet))
+  return `${block} comment "${projectWord(owner)}" : ${mac}`
 }
 
 export const sameLift = (a: Lift, b: Lift): boolean =>
@@ -75,14 +103,16 @@ export function liftsOf(objects: readonly NftObject[]): readonly Lift[] | null {
     chain.prio === CHAIN.priority &&
     chain.policy === 'accept'
   const comments = objects.flatMap(({ rule }) => (rule === undefined ? [] : [rule.comment]))
-  if (!hooked || comments.length !== 1 || comments[0] !== RULE.comment) return null
-  const elements = objects.find(({ map }) => map?.name === 'lifted')?.map?.elem ?? []
-  return elements.flatMap((member) => {
-    const [left, mac] = Array.isArray(member) ? member : [member, null]
-    const { elem } = (left ?? {}) as { elem?: { val?: unknown; comment?: unknown } }
-    const { prefix } = (elem?.val ?? {}) as { prefix?: { addr?: unknown; len?: unknown } }
-    if (prefix === undefined) return []
-    const subnet = `${prefix.addr}/${prefix.len}`
-    return [{ subnet, mac: String(mac), owner: String(elem?.comment) }]
-  })
+  if (!hooked || comments.join('\n') !== RULES.map(({ comment }) => comment).join('\n')) return null
+  const maps = objects.filter(({ map }) => map?.name === 'lifted' || map?.name === 'lifted6')
+  return maps
+    .flatMap(({ map }) => map?.elem ?? [])
+    .flatMap((member) => {
+      const [left, mac] = Array.isArray(member) ? member : [member, null]
+      const { elem } = (left ?? {}) as { elem?: { val?: unknown; comment?: unknown } }
+      const { prefix } = (elem?.val ?? {}) as { prefix?: { addr?: unknown; len?: unknown } }
+      if (prefix === undefined) return []
+      const subnet = `${prefix.addr}/${prefix.len}`
+      return [{ subnet, mac: String(mac), owner: String(elem?.comment) }]
+    })
 }

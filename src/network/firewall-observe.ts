@@ -4,6 +4,7 @@ import { ADMIN, baseChains, MAPS, portOfDnsComment, SETS, type SetName } from '.
 import type { FirewallElement } from './firewall-elements.ts'
 import { type Lift, liftsOf } from './firewall-lift.ts'
 import { isSpreadChain, parseSpread, type Spread } from './firewall-spread.ts'
+import { type PolicyFacts, policyFacts } from './policy-script.ts'
 
 /** What pak's table holds now. */
 export interface FirewallFacts {
@@ -15,6 +16,8 @@ export interface FirewallFacts {
   readonly spreads: readonly Spread[]
   /** `null`: not looked at, not there or not as pak made it. */
   readonly lifts: readonly Lift[] | null
+  /** The asked project's policies; `null`: not looked at, or none. */
+  readonly policies: PolicyFacts | null
   /** Chains, sets and maps of the table that pak makes; what somebody else made in it is not here. */
   readonly chains: readonly string[]
   readonly sets: readonly SetName[]
@@ -22,19 +25,24 @@ export interface FirewallFacts {
   readonly filters: number
 }
 
-/** Read the table in one go, and with `lifts` the one of family `bridge` too. Throws `network`. */
+/** Read the table in one go, and with `lifts` the one of family `bridge`, with `policies` that table, too. Throws `network`. */
 export async function observeFirewall(
   kernel: Kernel,
   table: string,
-  { lifts }: { readonly lifts: boolean },
+  { lifts, policies = null }: { readonly lifts: boolean; readonly policies?: string | null },
 ): Promise<FirewallFacts> {
-  const [inet, bridge] = await Promise.all([
+  const [inet, bridge, policy] = await Promise.all([
     objectsOf(kernel, [`list table inet ${table}`]),
     // Where the kernel has no such family there is no such table either.
     lifts ? objectsOf(kernel, [`list table bridge ${table}`]).catch(() => null) : null,
+    policies === null ? null : nftList(kernel, [`list table inet ${policies}`]),
   ])
   const facts = firewallFacts(inet)
-  return { ...facts, lifts: bridge === null ? null : liftsOf(bridge) }
+  return {
+    ...facts,
+    lifts: bridge === null ? null : liftsOf(bridge),
+    policies: policyFacts(policy),
+  }
 }
 
 const objectsOf = async (
@@ -54,6 +62,7 @@ export function firewallFacts(objects: readonly NftObject[] | null): FirewallFac
     elements: objects.flatMap(({ set, map }) => elementsOf(set ?? map)),
     spreads: objects.flatMap(({ chain }) => spreadsOf(objects, chain?.name ?? '')),
     lifts: null,
+    policies: null,
     chains: objects.flatMap(({ chain }) => (isOurs(chain?.name ?? '') ? (chain?.name ?? []) : [])),
     sets: objects.flatMap(({ set, map }) => {
       const { name = '' } = set ?? map ?? {}
@@ -72,6 +81,7 @@ export const NO_TABLE: FirewallFacts = {
   elements: [],
   spreads: [],
   lifts: null,
+  policies: null,
   chains: [],
   sets: [],
   filters: 0,

@@ -16,6 +16,8 @@ import { type FirewallFacts, observeFirewall } from './firewall-observe.ts'
 import { closingScript, type OtherChain, openingScript } from './firewall-others.ts'
 import { type Spread, sameSpread, spreadRule, targetsOf } from './firewall-spread.ts'
 import { forgetFlows } from './flows.ts'
+import { noPolicies, policyScript } from './policy-script.ts'
+import { policyTable, policyTableName } from './policy-table.ts'
 
 export type { FirewallRequest } from './firewall-content.ts'
 export type { FirewallNetwork, Publication, ServiceAddress } from './firewall-elements.ts'
@@ -35,6 +37,8 @@ export async function applyFirewall(kernel: Kernel, request: FirewallRequest): P
   } catch (error) {
     // Not every kernel can filter on bridges: then replicas see the gateway in place of their client.
     if (request.services.length === 0 || !isRefusal(error)) throw error
+    // With policies there is nothing to fall back on: neighbours would reach each other unseen.
+    if ((request.guarded ?? []).length > 0) throw error
     await transact(kernel, request, asked(false))
   }
   await forgetFlows(kernel, left)
@@ -62,11 +66,13 @@ export async function removeFirewall(
 
 async function transact(
   kernel: Kernel,
-  { table, lifts }: { readonly table: string; readonly lifts: boolean },
+  request: Pick<FirewallRequest, 'table' | 'project' | 'lifts'>,
   script: (previous: FirewallFacts) => string,
 ): Promise<void> {
   const attempt = async () => {
-    const text = script(await observeFirewall(kernel, table, { lifts }))
+    const { table, project, lifts } = request
+    const policies = lifts ? policyTableName(table, project) : null
+    const text = script(await observeFirewall(kernel, table, { lifts, policies }))
     if (text !== '') await nftApply(kernel, text)
   }
   try {
@@ -94,7 +100,11 @@ export function firewallTransaction(
   const own = previous.elements.filter((element) => mine(ownerOf(element)))
   const others = previous.elements.filter((element) => !mine(ownerOf(element)))
   refuseTaken(wanted.elements, others)
-  const around = [...liftChange(request, wanted.lifts), ...openingScript(request.others, request)]
+  const around = [
+    ...liftChange(request, wanted.lifts),
+    ...policyChange(request),
+    ...openingScript(request.others, request),
+  ]
   const spreads = previous.spreads.filter(({ owner }) => !mine(owner))
   if (previous.dnsPort !== request.dnsPort)
     return [
@@ -142,6 +152,16 @@ function liftChange(
   return same ? [] : liftScript(tableWord(table), all, { present: before !== null })
 }
 
+function policyChange(
+  request: Pick<FirewallRequest, 'table' | 'project' | 'dnsPort' | 'policies'> & {
+    readonly previous: FirewallFacts
+  },
+): readonly string[] {
+  const { policies = null, previous, table, project } = request
+  if (policies !== null) return policyScript(policyTable(request, policies), previous.policies)
+  return previous.policies === null ? [] : noPolicies(policyTableName(tableWord(table), project))
+}
+
 const newSpread = (table: string, spread: Spread): readonly string[] => [
   `add chain inet ${tableWord(table)} ${spread.chain}`,
   `add rule inet ${table} ${spread.chain} ${spreadRule(spread)}`,
@@ -167,7 +187,8 @@ export function firewallRemoval(request: {
   readonly others: readonly OtherChain[]
 }): string {
   const { table, project, previous, others } = request
-  const lifts = liftChange(request, [])
+  const policies = previous.policies === null ? [] : noPolicies(policyTableName(table, project))
+  const lifts = [...liftChange(request, []), ...policies]
   if (!previous.present) return textOf([...lifts, ...closingScript(others, table)])
   const mine = (owner: string) => owner === '' || owner === project
   const own = previous.elements.filter((element) => mine(ownerOf(element)))

@@ -1,6 +1,12 @@
 import type { Service } from '../model/desired.ts'
 import type { ObservedState } from '../model/observed.ts'
-import type { FieldChange, FirewallArgs, PlannedPublication, Reason } from '../model/plan.ts'
+import type {
+  FieldChange,
+  FirewallArgs,
+  PlannedPolicies,
+  PlannedPublication,
+  Reason,
+} from '../model/plan.ts'
 import {
   type Behind,
   behind,
@@ -12,6 +18,7 @@ import {
   publicationText,
 } from './balance.ts'
 import type { NetworkWork } from './networks.ts'
+import { plannedPolicies, policyTexts } from './policies.ts'
 import { asItIs, compareText, MISSING, type Unit } from './unit.ts'
 
 /** What the firewall shall know of the project from some moment on. */
@@ -56,12 +63,14 @@ interface Picture extends Behind {
   readonly networks: readonly string[]
   /** The same as if every container took connections. */
   readonly possible: Behind
+  readonly policies: PlannedPolicies | null
 }
 
-const argsOf = ({ networks, published, services }: Picture): FirewallArgs => ({
+const argsOf = ({ networks, published, services, policies }: Picture): FirewallArgs => ({
   networks,
   published,
   services,
+  ...(policies === null ? {} : { policies }),
 })
 
 function pictureBefore({ observed }: FirewallSides): Picture {
@@ -76,7 +85,8 @@ function pictureBefore({ observed }: FirewallSides): Picture {
   }
   const possible = behind(members, { ...at, all: true })
   const networks = observed.networks.map(({ spec }) => spec.name).sort(compareText)
-  return { networks, ...possible, possible }
+  const policies = observed.firewall.policies?.planned ?? null
+  return { networks, ...possible, possible, policies }
 }
 
 function pictureAt(sides: FirewallSides, moment: 'during' | 'after'): Picture {
@@ -90,6 +100,7 @@ function pictureAt(sides: FirewallSides, moment: 'during' | 'after'): Picture {
     networks: networksAfter(observed, networks),
     ...behind(members, { ...at, all: false }),
     possible: behind(members, { ...at, all: true }),
+    policies: plannedPolicies(observed, services, members),
   }
 }
 
@@ -144,6 +155,7 @@ function pictureChanges(before: Picture, after: Picture): readonly FieldChange[]
     ...listChange('networks', before.networks, after.networks),
     ...listChange('ports', ports(before), ports(after)),
     ...listChange('addresses', services(before), services(after)),
+    ...listChange('policies', policyTexts(before.policies), policyTexts(after.policies)),
   ]
 }
 
@@ -213,11 +225,14 @@ function driftFact(observed: ObservedState, before: Picture, after: Picture): st
     missingFact('the firewall does not know network', after.networks, networks),
     missingFact('the firewall knows a network that is not there:', networks, after.networks),
     after.networks.length === 0 ? null : factOf('dropped by chain', observed.firewall.closed),
+    isWhole(observed) ? null : 'the policies were not in force',
     factOf('not forwarded:', lost.map(({ text }) => text).sort(compareText)),
     factOf('forwarded, but not published:', strays.map(({ text }) => text).sort(compareText)),
   ].filter((fact) => fact !== null)
   return facts.length === 0 ? null : facts.join('; ')
 }
+
+const isWhole = ({ firewall: { policies } }: ObservedState): boolean => policies?.whole !== false
 
 const placesOf = (entries: Entries): ReadonlySet<string> =>
   new Set(entries.map(({ place }) => place))

@@ -16,6 +16,7 @@ import type { RunContext, StepOutcome } from '../executor.ts'
 import { expected } from './batch.ts'
 import type { LinuxHost } from './host.ts'
 import { leaseAddresses } from './networks.ts'
+import { policyFacets, rememberPolicies } from './policies.ts'
 import { type NetworkRecord, serviceAddresses, serviceLease } from './records.ts'
 
 type FirewallStep = StepOf<'firewall.apply'> | StepOf<'firewall.admit'>
@@ -40,11 +41,14 @@ async function applyOne(
   try {
     const before = await recordsOf(host, project)
     const had = before.some((record) => Object.keys(serviceAddresses(record)).length > 0)
-    const lifts = had || args.services.length > 0
+    const { policies: planned = null } = args
+    const guarded = planned ?? (await host.records.of(project)).project?.policies ?? null
+    const lifts = had || args.services.length > 0 || guarded !== null
     if (args.networks.length === 0) {
       await besideOthers(host, (others) =>
         removeFirewall(host.kernel, { table, project, lifts, others }),
       )
+      await rememberPolicies(host, project, null)
       return null
     }
     const { published, services } = await leased(host, project, args)
@@ -52,8 +56,10 @@ async function applyOne(
     await placeAddresses(host, services)
     const networks = await knownNetworks(host, project, args.networks)
     const { dnsPort } = host
-    const request = { table, project, dnsPort, networks, published, services, lifts }
+    const policed = policyFacets(await host.records.of(project), planned)
+    const request = { table, project, dnsPort, networks, published, services, lifts, ...policed }
     await besideOthers(host, (others) => applyFirewall(host.kernel, { ...request, others }))
+    await rememberPolicies(host, project, planned)
     const removal = serviceAddressBatch(gone.map((at) => ({ ...at, verb: 'del' })))
     await ipBatch(host.kernel, removal, { goneIsFine: true })
     return null
@@ -146,10 +152,13 @@ interface Leased {
 async function leased(
   host: LinuxHost,
   projectName: string,
-  { published, services }: FirewallStep['args'],
+  { published, services, policies }: FirewallStep['args'],
 ): Promise<Leased> {
   const wanted: readonly Wish[] = [
     ...published,
+    ...(policies?.members ?? []).flatMap(({ container, networks: on }) =>
+      on.map((at) => ({ ...at, container })),
+    ),
     ...services.flatMap(({ service, network, targets, reserved }) => [
       ...targets.map((target) => ({ ...target, network })),
       { container: serviceLease(service), network, ipv4: null, reserved, fromTop: true },

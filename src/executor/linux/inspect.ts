@@ -15,6 +15,7 @@ import { type Differences, differences, limitDrift } from './drift.ts'
 import { firewallNetwork } from './firewall.ts'
 import { dueHooks } from './greet.ts'
 import type { LinuxHost } from './host.ts'
+import { observePolicies, policyTableAsked } from './policies.ts'
 import {
   type ContainerRecord,
   type NetworkRecord,
@@ -110,11 +111,13 @@ async function observePublished(
   if (only === 'containers' || records.project === null)
     return { networks: [], published: [], services: [], closed: [] }
   const networks = [...records.networks.values()]
-  const lifts = networks.some((record) => Object.keys(serviceAddresses(record)).length > 0)
+  const { policies: planned } = records.project
+  const had = networks.some((record) => Object.keys(serviceAddresses(record)).length > 0)
+  const lifts = had || planned !== undefined
   const { table } = host.layout
   const { dnsPort } = host
   const [seen, others] = await Promise.all([
-    observeFirewall(host.kernel, table, { lifts }),
+    observeFirewall(host.kernel, table, { lifts, policies: policyTableAsked(host, records) }),
     networks.length === 0 ? [] : host.others.look(),
   ])
   const facts = projectFirewall(seen, {
@@ -137,6 +140,7 @@ async function observePublished(
       container: ownerOf(address),
     })),
     services: facts.services.flatMap((found) => observeAddress(networks, found, ownerOf)),
+    ...(planned === undefined ? {} : { policies: observePolicies(host, records, seen) }),
     closed: others
       .filter((chain) => isClosed(chain, { table, dnsPort }))
       .map(nameOf)

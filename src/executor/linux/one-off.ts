@@ -10,6 +10,7 @@ import type { ExecInvocation } from '../executor.ts'
 import { attachContainers } from './attach.ts'
 import { writeBundle } from './bundle.ts'
 import type { LinuxHost } from './host.ts'
+import { admitToPolicies } from './policies.ts'
 import type { ContainerRecord } from './records.ts'
 import { mountRoots } from './roots.ts'
 import { release, statusOf } from './runs.ts'
@@ -115,6 +116,7 @@ async function admit(host: LinuxHost, record: ContainerRecord, context: Admissio
     const pid = await createdPid(host, scratch, context.signal)
     // It never came so far: the runtime has said why in its log.
     if (pid === null) return
+    await admitToPolicies(host, context.project)
     const [outcome] = await attachContainers(host, [{ record, pid }], context)
     if (outcome instanceof PakError) throw outcome
     const process = await identify(host.kernel, pid)

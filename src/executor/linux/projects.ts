@@ -14,7 +14,8 @@ export function ensureProjects(
   return forEach(steps, context, async ({ args }) => {
     await host.cgroups.ensureParent(host.layout.projectCgroup(context.project), args.limits)
     await host.kernel.makeFolder(dirname(host.layout.log(context.project, 'any')), 0o700)
-    await host.records.putProject(context.project, { limits: args.limits })
+    const { project } = await host.records.of(context.project)
+    await host.records.putProject(context.project, { ...project, limits: args.limits })
     await host.logs.keep(context.project)
     await reserveAbove(host, context.project)
   })

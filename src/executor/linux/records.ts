@@ -5,10 +5,13 @@ import { PakError } from '../../errors.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import type { ContainerSpec, Dependency, Network, Volume } from '../../model/desired.ts'
 import type { Limits } from '../../model/limits.ts'
+import type { PlannedPolicies } from '../../model/plan.ts'
 import type { Layout } from './layout.ts'
 
 export interface ProjectRecord {
   readonly limits: Limits
+  /** What the firewall was told last of who may talk to whom. */
+  readonly policies?: PlannedPolicies
 }
 
 export interface NetworkRecord {

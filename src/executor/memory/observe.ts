@@ -25,6 +25,9 @@ export function observe(
       networks: project.firewall.networks,
       published: publications(project),
       services: addresses(project),
+      ...(project.firewall.policies === undefined
+        ? {}
+        : { policies: { planned: project.firewall.policies, whole: true, counts: {} } }),
       closed: [],
     },
     images,

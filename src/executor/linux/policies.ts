@@ -1,0 +1,173 @@
+import { nftApply } from '../../kernel/nft.ts'
+import type { ObservedPolicies } from '../../model/observed.ts'
+import type { PlannedPolicies } from '../../model/plan.ts'
+import { ruleName, rulesOf } from '../../model/policy.ts'
+import { macAddress } from '../../network/bridge.ts'
+import type { FirewallRequest } from '../../network/firewall.ts'
+import { type FirewallFacts, observeFirewall } from '../../network/firewall-observe.ts'
+import { policyScript, shapeOf } from '../../network/policy-script.ts'
+import {
+  counterName,
+  type PolicyRequest,
+  type PolicyTable,
+  policyTable,
+  policyTableName,
+} from '../../network/policy-table.ts'
+import type { LinuxHost } from './host.ts'
+import type { NetworkRecord, ProjectRecords } from './records.ts'
+
+/** The firewall's part of planned policies: addresses as they are leased. */
+export function policyFacets(
+  records: ProjectRecords,
+  planned: PlannedPolicies | null,
+): Pick<FirewallRequest, 'policies' | 'guarded'> {
+  if (planned === null) return { policies: null, guarded: [] }
+  return {
+    policies: requestOf(records, planned),
+    guarded: guardedNetworks(records, planned).map(({ bridge }) => bridge),
+  }
+}
+
+/** Written down once the kernel does it: what fails is tried again by the next plan. */
+export async function rememberPolicies(
+  host: LinuxHost,
+  projectName: string,
+  planned: PlannedPolicies | null,
+): Promise<void> {
+  const { project } = await host.records.of(projectName)
+  if (project === null || JSON.stringify(project.policies ?? null) === JSON.stringify(planned))
+    return
+  const { policies: _, ...rest } = project
+  const record = planned === null ? rest : { ...rest, policies: planned }
+  await host.records.putProject(projectName, record)
+}
+
+/** A container that no plan has: it comes under its service's policies before it has an interface. */
+export async function admitToPolicies(host: LinuxHost, projectName: string): Promise<void> {
+  const records = await host.records.of(projectName)
+  const wanted = wantedTable(host, records)
+  if (wanted === null) return
+  const { policies } = await observeFirewall(host.kernel, host.layout.table, {
+    lifts: false,
+    policies: wanted.name,
+  })
+  const lines = policyScript(wanted, policies)
+  if (lines.length > 0) await nftApply(host.kernel, `${lines.join('\n')}\n`)
+}
+
+/** The table to look at; `null`: there are no policies. */
+export const policyTableAsked = (
+  { layout }: LinuxHost,
+  { project, name }: ProjectRecords,
+): string | null => (project?.policies === undefined ? null : policyTableName(layout.table, name))
+
+/** What the kernel does of what it was told, and how often each rule has decided. */
+export function observePolicies(
+  host: LinuxHost,
+  records: ProjectRecords,
+  { policies: seen, lifts }: FirewallFacts,
+): ObservedPolicies {
+  const planned = records.project?.policies ?? null
+  const wanted = wantedTable(host, records)
+  if (planned === null || wanted === null) return { planned, whole: false, counts: {} }
+  const lifted = guardedNetworks(records, planned).every(({ subnet, ipv6, gateway }) =>
+    [subnet, ...(ipv6 === undefined ? [] : [ipv6.subnet])].every((block) =>
+      (lifts ?? []).some((lift) => lift.subnet === block && lift.mac === macAddress(gateway)),
+    ),
+  )
+  const rules = planned.rules.flatMap((policies) =>
+    (['ingress', 'egress'] as const).flatMap((direction) => rulesOf(policies, direction)),
+  )
+  const whole = seen !== null && seen.shape === shapeOf(wanted) && holdsSets(records, wanted, seen)
+  return {
+    planned,
+    whole: whole && lifted,
+    counts: Object.fromEntries(
+      rules.flatMap((rule) => {
+        const count = seen?.counts.get(counterName(rule))
+        return count === undefined ? [] : [[ruleName(rule), count]]
+      }),
+    ),
+  }
+}
+
+/** An address more does no harm as long as no other container has it: replicas come and go. */
+function holdsSets(
+  { containers }: ProjectRecords,
+  wanted: PolicyTable,
+  { sets }: NonNullable<FirewallFacts['policies']>,
+): boolean {
+  const taken = new Set(
+    [...containers.values()].flatMap(({ addresses, addresses6 = {} }) => [
+      ...Object.values(addresses),
+      ...Object.values(addresses6),
+    ]),
+  )
+  return wanted.sets.every(({ name, elements }) => {
+    const there = sets.get(name) ?? new Set()
+    const expected = new Set(elements)
+    const extra = [...there].filter((element) => !expected.has(element))
+    return (
+      elements.every((element) => there.has(element)) &&
+      extra.every((element) => name.startsWith('s') && !taken.has(element))
+    )
+  })
+}
+
+function wantedTable(host: LinuxHost, records: ProjectRecords): PolicyTable | null {
+  const planned = records.project?.policies
+  if (planned === undefined) return null
+  const { dnsPort, layout } = host
+  const at = { table: layout.table, project: records.name, dnsPort }
+  return policyTable(at, requestOf(records, planned))
+}
+
+/** Containers that the plan has, and those that are there, with the service that each is of. */
+function holdersOf({ containers }: ProjectRecords, { members }: PlannedPolicies) {
+  const planned = members.map(({ container, service, networks }) => ({
+    container,
+    service,
+    networks: networks.map(({ network }) => network),
+  }))
+  const recorded = [...containers.values()].map(({ name, service, addresses }) => ({
+    container: name,
+    service,
+    networks: Object.keys(addresses),
+  }))
+  return [...planned, ...recorded]
+}
+
+function requestOf(records: ProjectRecords, planned: PlannedPolicies): PolicyRequest {
+  const members = new Map<string, readonly string[]>()
+  for (const { container, service, networks } of holdersOf(records, planned)) {
+    const addresses = networks.flatMap((name) => {
+      const record = records.networks.get(name)
+      return [record?.leases[container] ?? [], record?.ipv6?.leases[container] ?? []].flat()
+    })
+    members.set(service, [...new Set([...(members.get(service) ?? []), ...addresses])].sort())
+  }
+  return {
+    rules: planned.rules,
+    members,
+    networks: new Map(
+      [...records.networks.values()].map(({ spec, subnet, ipv6 }) => [
+        spec.name,
+        [subnet, ...(ipv6 === undefined ? [] : [ipv6.subnet])],
+      ]),
+    ),
+  }
+}
+
+/** Networks that containers with policies are on. */
+function guardedNetworks(
+  records: ProjectRecords,
+  planned: PlannedPolicies,
+): readonly NetworkRecord[] {
+  const policed = new Set(planned.rules.map(({ service }) => service))
+  const names = new Set(
+    holdersOf(records, planned).flatMap(({ service, networks }) =>
+      policed.has(service) ? networks : [],
+    ),
+  )
+  return [...records.networks.values()].filter(({ spec }) => names.has(spec.name))
+}

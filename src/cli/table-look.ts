@@ -248,5 +248,16 @@ export const NETWORK: CommandSpec = {
       examples: ['pak network inspect', 'pak network inspect front'],
       run: bind(async () => (await import('./commands/network.ts')).inspect, json),
     },
+    {
+      name: 'policy',
+      summary: 'Show who may talk to whom, and what each rule has let through or dropped',
+      words: '[networks|services...]',
+      examples: ['pak network policy', 'pak network policy db --format json'],
+      options: [FORMAT],
+      run: bind(
+        async () => (await import('./commands/network-policy.ts')).policy,
+        async () => (await import('./views/network-policy.ts')).printPolicy,
+      ),
+    },
   ],
 }

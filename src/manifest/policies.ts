@@ -95,10 +95,12 @@ function merged(ports: readonly PolicyPorts[]): readonly PolicyPorts[] {
   const sorted = [...ports].sort((a, b) =>
     a.protocol === b.protocol ? a.first - b.first : a.protocol < b.protocol ? -1 : 1,
   )
-  return sorted.reduce<readonly PolicyPorts[]>((list, next) => {
+  const list: PolicyPorts[] = []
+  for (const next of sorted) {
     const before = list.at(-1)
-    if (before === undefined || before.protocol !== next.protocol || next.first > before.last + 1)
-      return [...list, next]
-    return [...list.slice(0, -1), { ...before, last: Math.max(before.last, next.last) }]
-  }, [])
+    const joins = before?.protocol === next.protocol && next.first <= before.last + 1
+    if (!joins) list.push(next)
+    else list[list.length - 1] = { ...before, last: Math.max(before.last, next.last) }
+  }
+  return list
 }

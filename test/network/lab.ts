@@ -38,7 +38,7 @@ export async function machine(): Promise<Machine> {
     return result.stdout.trim()
   }
   const start = (file: string, ...args: readonly string[]) => {
-    const child = spawn('nsenter', enter(file, args), { stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawn('nsenter', enter(file, args), { stdio: ['pipe', 'pipe', 'inherit'] })
     children.push(child)
     return child
   }

@@ -85,7 +85,7 @@ export function policyTable(
       {
         name: 'forward',
         hook: 'forward',
-        rules: [REPLIES, ...jumps('egress'), ...jumps('ingress')],
+        rules: [REPLIES, NEIGHBOURS, ...jumps('egress'), ...jumps('ingress')],
       },
       {
         name: 'input',
@@ -97,6 +97,7 @@ export function policyTable(
 }
 
 const REPLIES: Rule = rule('ct state established,related accept', 'answers')
+// With br_netfilter, what neighbours ask each other by multicast comes by `forward`.
 const NEIGHBOURS: Rule = rule(
   'icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } accept',
   'who has an address',

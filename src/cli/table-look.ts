@@ -250,7 +250,7 @@ export const NETWORK: CommandSpec = {
     },
     {
       name: 'policy',
-      summary: 'Show who may talk to whom, and what each rule has let through or dropped',
+      summary: 'Show who may talk to whom, and what each rule has dropped',
       words: '[networks|services...]',
       examples: ['pak network policy', 'pak network policy db --format json'],
       options: [FORMAT],

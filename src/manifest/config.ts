@@ -151,6 +151,14 @@ function service(declared: Service): Plain {
   })
 }
 
+const bandwidth = ({ bandwidth: rates }: ContainerSpec): Plain | null => {
+  const text = (bits: number | null | undefined) =>
+    typeof bits === 'number' ? `${bits / 1_000}kbit` : null
+  return unlessEmpty(
+    compact({ ingress: text(rates?.ingressBits), egress: text(rates?.egressBits) }),
+  )
+}
+
 const policies = ({ policies: { ingress, egress } = {} }: Service): Plain | null =>
   unlessEmpty(
     compact({
@@ -335,6 +343,7 @@ function confinement(container: ContainerSpec): Plain {
     pid: pidMode === null ? null : namespace(pidMode),
     ipc: ipcMode === null ? null : namespace(ipcMode),
     uts: container.utsMode,
+    bandwidth: bandwidth(container),
     oom_score_adj: container.oomScoreAdj === 0 ? null : container.oomScoreAdj,
   }
 }

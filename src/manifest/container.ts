@@ -1,4 +1,5 @@
 import type { ContainerSpec, RootSource } from '../model/desired.ts'
+import { normalizeBandwidth } from './bandwidth.ts'
 import { normalizeCommand } from './command.ts'
 import {
   type Context,
@@ -111,6 +112,7 @@ function normalizeConfinement(context: Context, { at, each }: Reader) {
     ipcMode: networks.normalizeNamespace(context, at('ipc'), ['private', 'shareable']),
     utsMode: at('uts') === null ? null : ('host' as const),
     oomScoreAdj: take(context, at('oom_score_adj'), { parse: parseOomScore, fallback: 0 }),
+    ...normalizeBandwidth(context, at('bandwidth')),
   }
 }
 

@@ -110,6 +110,15 @@ export interface ContainerSpec {
   readonly utsMode: 'host' | null
   /** Added to the badness of its processes when the machine is out of memory: -1000 to 1000. */
   readonly oomScoreAdj: number
+  /** What is not declared is not here. */
+  readonly bandwidth?: Bandwidth
+}
+
+/** Of each interface, in bits a second; `null`: unbounded. */
+export interface Bandwidth {
+  /** Towards the container. */
+  readonly ingressBits: number | null
+  readonly egressBits: number | null
 }
 
 export type RootSource =

@@ -1,5 +1,6 @@
 import {
   type Attachment,
+  type Bandwidth,
   type ContainerSpec,
   type Device,
   FILE_LOGGING,
@@ -19,6 +20,11 @@ import {
 import type { IoLimit, Limits } from '../model/limits.ts'
 import { type Compare, entries, fields, keyed, unordered, value } from './compare.ts'
 import { bytesText, cpuText, durationText } from './quantity.ts'
+
+const bandwidthText = (bandwidth: Bandwidth | undefined): string | null =>
+  bandwidth === undefined
+    ? null
+    : `ingress ${bandwidth.ingressBits ?? 'any'}, egress ${bandwidth.egressBits ?? 'any'} bit/s`
 
 /** `live`: changed in place; `recreate`: only a new container has it; `ignore`: it changes nothing. */
 export type FieldClass = 'live' | 'recreate' | 'ignore'
@@ -45,11 +51,14 @@ export const compareLimits: Compare<Limits | null> = fields<Limits>('limits', [
   { name: 'oom', show: (limits) => limits.oom },
 ])
 
+/** Not mapped over `keyof` itself: a field that may be absent has its row, too. */
+type SpecKey = keyof ContainerSpec
+
 /**
  * The one table of what each field is and how it is compared. A false difference restarts somebody's
  * database: where the order of a list means nothing, it is compared as a set.
  */
-export const FIELDS: { readonly [K in keyof ContainerSpec]: Field<ContainerSpec[K]> } = {
+export const FIELDS: { readonly [K in SpecKey]: Field<ContainerSpec[K]> } = {
   source: { on: 'recreate', compare: value('image', sourceText) },
   entrypoint: { on: 'recreate', compare: value('entrypoint') },
   command: { on: 'recreate', compare: value('command') },
@@ -148,6 +157,7 @@ export const FIELDS: { readonly [K in keyof ContainerSpec]: Field<ContainerSpec[
   ipcMode: { on: 'recreate', compare: value('ipc', modeText) },
   utsMode: { on: 'recreate', compare: value('uts') },
   oomScoreAdj: { on: 'recreate', compare: value('oom_score_adj') },
+  bandwidth: { on: 'recreate', compare: value('bandwidth', bandwidthText) },
 }
 
 /** `/var read_bps=10M`. */

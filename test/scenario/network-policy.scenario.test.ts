@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert'
 import { eventually } from '../support/eventually.ts'
 import type { PakSandbox } from '../support/pak.ts'
 import { testUnless } from '../support/skip.ts'
-import { inside } from './lab.ts'
+import { inside, pidOf } from './lab.ts'
 import { lacking, type PlanJson, runs, SLEEPS, stage } from './stage.ts'
 
 const WEB = runs(
@@ -21,6 +21,7 @@ containers:
   app:
     ${SLEEPS}
     policies: { egress: { allow: [{ to: db }] } }
+    bandwidth: { ingress: 100mbit, egress: 10mbit }
   other:
     ${SLEEPS}
 `
@@ -35,6 +36,10 @@ testUnless(
     await pak.write('pak.yaml', MANIFEST(ONLY_APP))
     await pak.ok(['up', '-d'])
     assert.equal(await reaches(pak), ['app 80'])
+    const pid = await pidOf(pak, 'app')
+    const within = execFileSync('nsenter', [`--net=/proc/${pid}/ns/net`, 'tc', 'qdisc'])
+    assert.match(String(within), /tbf .* dev eth0 root .*rate 10Mbit/)
+    assert.match(String(execFileSync('tc', ['qdisc'])), /tbf .* dev pv\w+ root .*rate 100Mbit/)
     // The name server answers whoever may not go out.
     const names = await inside(pak, 'app', 'nslookup other | grep -c Address')
     assert.equal(names.exitCode, 0)

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { PakError } from '../../errors.ts'
 import { ipBatch } from '../../kernel/ip.ts'
+import { shape } from '../../network/bandwidth.ts'
 import {
   attachBatch,
   configure,
@@ -37,10 +38,12 @@ export async function attachContainers(
   const wirings = created.map((container) => wiringOf(host, container, networks))
   const linked = await link(host, wirings, context)
   const wired = wirings.filter((wiring, index) => linked[index] === null && ownsNetwork(wiring))
+  const unshaped = await shapeAll(host, wired)
   const whole = wired.length === 0 || (await configureAll(host.kernel, wired))
   return forEach(wirings, context, async (wiring, index) => {
     const outcome = linked[index]
     if (outcome !== undefined && outcome !== null) throw outcome
+    if (unshaped !== null && wiring.spec.bandwidth !== undefined) throw unshaped
     if (!whole && ownsNetwork(wiring)) await configure(host.kernel, wiring.pid, wiring.interfaces)
   })
 }
@@ -52,7 +55,8 @@ export async function rewire(
   container: Created,
 ): Promise<void> {
   const { networks } = await host.records.of(projectName)
-  const { pid, links, interfaces, spec } = wiringOf(host, container, networks)
+  const wiring = wiringOf(host, container, networks)
+  const { pid, links, interfaces, spec } = wiring
   if (spec.networkMode.kind !== 'bridge') return
   const made = new Set(await host.kernel.list('/sys/class/net'))
   await connect(
@@ -61,6 +65,22 @@ export async function rewire(
   )
   await ipBatch(host.kernel, attachBatch(links.filter((link) => made.has(link.host))))
   await configure(host.kernel, pid, interfaces)
+  const unshaped = await shapeAll(host, [wiring])
+  if (unshaped !== null) throw unshaped
+}
+
+/** Why rates cannot be bounded; `null`: they are. */
+async function shapeAll(host: LinuxHost, wirings: readonly Wiring[]): Promise<PakError | null> {
+  const shaped = wirings.flatMap(({ pid, links, spec: { bandwidth } }) =>
+    bandwidth === undefined ? [] : [{ pid, bandwidth, ends: links }],
+  )
+  try {
+    await shape(host.kernel, shaped)
+    return null
+  } catch (error) {
+    if (error instanceof PakError) return error
+    throw error
+  }
 }
 
 /** A namespace of its own without a network still wants its loopback. */

@@ -52,7 +52,12 @@ export interface ResolvConfRequest {
     /** `text`: the host's own file, used as it is unless the container declares something. */
     | { readonly kind: 'host'; readonly text: string }
     /** Where pak's name server answers: the gateway of the first network. */
-    | { readonly kind: 'bridge'; readonly gateway: string }
+    | {
+        readonly kind: 'bridge'
+        readonly gateway: string
+        /** The host's search domains, for who declares none. */
+        readonly search?: readonly string[]
+      }
   /** `dns:`. On a bridge pak's own server stays the only one written here and asks these. */
   readonly servers: readonly string[]
   readonly search: readonly string[]
@@ -61,9 +66,13 @@ export interface ResolvConfRequest {
 
 /** The text of a container's /etc/resolv.conf (resolv.conf(5)). Throws `manifest` for a bad word. */
 export function resolvConf(request: ResolvConfRequest): string {
-  const { network, search } = request
+  const { network } = request
+  const inherited = network.kind === 'bridge' ? (network.search ?? []) : []
+  const search = request.search.length > 0 ? request.search : inherited
   if (network.kind === 'none') return ''
-  const declared = [request.servers, search, request.options].some((list) => list.length > 0)
+  const declared = [request.servers, request.search, request.options].some(
+    (list) => list.length > 0,
+  )
   if (network.kind === 'host' && !declared) return network.text
   const servers =
     network.kind === 'bridge'
@@ -90,13 +99,25 @@ export function serversOf(text: string): string[] {
     .filter((server) => isIP(server) !== 0)
 }
 
+/** The search domains of a resolv.conf, of which the last line counts; what is no domain is left out. */
+export function searchOf(text: string): string[] {
+  const lines = text
+    .split('\n')
+    .flatMap((line) => /^\s*(?:search|domain)\s+(.+)/.exec(line)?.[1] ?? [])
+  const words = (lines.at(-1) ?? '').trim().split(/\s+/)
+  return words.filter((domain) => DOMAIN.test(domain)).slice(0, MAX_SEARCH)
+}
+
+/** What every resolver takes (resolv.conf(5)). */
+const MAX_SEARCH = 6
+
 function serverWord(server: string): string {
   if (isIP(server) !== 0) return server
   throw new PakError('manifest', `dns \`${server}\`: not an IP address`)
 }
 
-const domainWord = (domain: string): string =>
-  word(domain, /^(\.|[A-Za-z0-9_][A-Za-z0-9_.-]{0,252})$/)
+const DOMAIN = /^(\.|[A-Za-z0-9_][A-Za-z0-9_.-]{0,252})$/
+const domainWord = (domain: string): string => word(domain, DOMAIN)
 const optionWord = (option: string): string => word(option, /^[a-z][a-z0-9-]*(:\d{1,6})?$/)
 
 function word(text: string, grammar: RegExp): string {

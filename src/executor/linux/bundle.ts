@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { PakError } from '../../errors.ts'
 import type { NamespaceMode } from '../../model/desired.ts'
 import type { ImageConfig } from '../../model/image.ts'
-import { hostsFile, type ResolvConfRequest, resolvConf } from '../../network/names.ts'
+import { hostsFile, type ResolvConfRequest, resolvConf, searchOf } from '../../network/names.ts'
 import { findInit } from '../../runtime/init.ts'
 import type { OciSpec } from '../../runtime/oci-types.ts'
 import { ociSpec } from '../../runtime/spec.ts'
@@ -188,7 +188,8 @@ async function resolver(
   { networkMode }: ContainerRecord['spec'],
   gateway: string | null,
 ): Promise<ResolvConfRequest['network']> {
-  if (networkMode.kind === 'bridge' && gateway !== null) return { kind: 'bridge', gateway }
-  if (networkMode.kind !== 'host') return { kind: 'none' }
-  return { kind: 'host', text: (await host.kernel.readText('/etc/resolv.conf')) ?? '' }
+  const text = (await host.kernel.readText('/etc/resolv.conf')) ?? ''
+  if (networkMode.kind === 'bridge' && gateway !== null)
+    return { kind: 'bridge', gateway, search: searchOf(text) }
+  return networkMode.kind === 'host' ? { kind: 'host', text } : { kind: 'none' }
 }

@@ -1,5 +1,11 @@
 import { isOneOff } from '../../model/one-off.ts'
-import type { Zone, ZoneContainer, ZoneNetwork, ZoneService } from '../../network/dns/zone.ts'
+import type {
+  Zone,
+  ZoneContainer,
+  ZoneNetwork,
+  ZonePort,
+  ZoneService,
+} from '../../network/dns/zone.ts'
 import type { LinuxHost } from './host.ts'
 import {
   type ContainerRecord,
@@ -37,6 +43,7 @@ function networksOf(host: LinuxHost, project: ProjectRecords): readonly ZoneNetw
   return [...project.networks.values()].map((network) => ({
     id: `${project.name}/${network.spec.name}`,
     internal: network.spec.internal,
+    gateways: [network.gateway, ...(network.ipv6 === undefined ? [] : [network.ipv6.gateway])],
     containers: records.flatMap((record) => memberOf(host, record, network)),
     services: servicesOf(records, network),
     names: records.flatMap((record) => [
@@ -61,6 +68,7 @@ function memberOf(
       ...addressed6(record, network),
       names: standsBehind(record, network) ? own : [...own, ...namesOf(record, network, 'service')],
       healthy: isHealthy(host, record),
+      ports: portsOf(record),
       servers: record.spec.dns,
     },
   ]
@@ -87,8 +95,21 @@ function servicesOf(
       (record) => record.service === name && record.run !== null && standsBehind(record, network),
     )
     const names = members.flatMap((record) => namesOf(record, network, 'service'))
-    return names.length === 0 ? [] : [{ name, address, names: [...new Set(names)] }]
+    if (names.length === 0) return []
+    const ports = members.flatMap(portsOf)
+    return [{ name, address, names: [...new Set(names)], ports }]
   })
+}
+
+/** What it publishes and what it exposes: `80`, `80/udp` or `80-90`, of which a range has no record. */
+function portsOf({ spec }: ContainerRecord): readonly ZonePort[] {
+  const exposed = spec.expose.flatMap((text): ZonePort[] => {
+    const [, port, protocol = 'tcp'] = /^(\d{1,5})(?:\/([a-z]+))?$/.exec(text) ?? []
+    return port === undefined ? [] : [{ port: Number(port), protocol }]
+  })
+  const published = spec.ports.map(({ target, protocol }) => ({ port: target, protocol }))
+  const all = [...published, ...exposed]
+  return [...new Map(all.map((each) => [`${each.port}/${each.protocol}`, each])).values()]
 }
 
 /** `service`: what all replicas share. `container`: what leads to containers themselves, as in a swarm. */

@@ -1,6 +1,7 @@
 import { formatIpv6, parseIpv6 } from '../../model/ipv6.ts'
 import { isAddress } from '../ipv4.ts'
 import { parseQuery, type Query, RCODE, refusal, reply } from './message.ts'
+import { askedService, matches } from './service.ts'
 import type { Scope } from './zone.ts'
 
 /** Short: after a recreate or a failed health check nobody may hold on to the old address for long. */
@@ -28,6 +29,7 @@ export function answer(bytes: Buffer, context: AnswerContext): Verdict {
   if (query.type === 'AXFR' || query.type === 'IXFR')
     return refuse(bytes, RCODE.refused, query.questionEnd)
   if (query.type === 'PTR') return pointer(query, context)
+  if (query.type === 'SRV') return located(query, context)
   const addresses = context.scope.lookup(query.name)
   if (addresses === null) return outside(query, context.scope)
   if (addresses.length === 0) return refuse(bytes, RCODE.nxDomain, query.questionEnd)
@@ -36,6 +38,22 @@ export function answer(bytes: Buffer, context: AnswerContext): Verdict {
     return records(query, 'AAAA', rotate(context.scope.lookup6(query.name), context.turn), context)
   const data = query.type === 'A' || query.type === 'ANY' ? rotate(addresses, context.turn) : []
   return records(query, 'A', data, context)
+}
+
+/** `_PORT._PROTOCOL.NAME`, or `NAME` for all its ports: where the name leads, and to which port. */
+function located(query: Query, context: AnswerContext): Verdict {
+  const { scope, turn } = context
+  const asked = askedService(query.name)
+  const addresses = scope.lookup(asked.name)
+  if (addresses === null) return outside(query, scope)
+  const found = scope
+    .targets(asked.name)
+    .flatMap(({ name, ports = [] }) =>
+      ports.flatMap((port) => (matches(asked, port) ? `${port.port} ${name}` : [])),
+    )
+  const known = found.length > 0 || (asked.port === null && addresses.length > 0)
+  if (!known) return refuse(query.bytes, RCODE.nxDomain, query.questionEnd)
+  return records(query, 'SRV', rotate([...new Set(found)], turn), context)
 }
 
 function pointer(query: Query, context: AnswerContext): Verdict {
@@ -64,7 +82,7 @@ function outside(query: Query, scope: Scope): Verdict {
 
 function records(
   query: Query,
-  type: 'A' | 'AAAA' | 'PTR',
+  type: 'A' | 'AAAA' | 'PTR' | 'SRV',
   data: readonly string[],
   { transport }: AnswerContext,
 ): Verdict {

@@ -3,14 +3,19 @@ import * as dgram from 'node:dgram'
 import * as net from 'node:net'
 import type { Kernel } from '../../kernel/kernel.ts'
 import { serversOf } from '../names.ts'
+import { answerCache } from './cache.ts'
 import { frame, readFrames } from './frame.ts'
 import { type Query, RCODE, refusal, truncate } from './message.ts'
+import { readRecords } from './records.ts'
 
 const ATTEMPT_MS = 2_000
 const MAX_IN_FLIGHT = 512
 /** One container that floods leaves room for the others. */
 const MAX_IN_FLIGHT_PER_SOURCE = 64
 const MAX_SERVERS = 3
+/** A server that was silent is asked last for so long. */
+const AVOID_MS = 10_000
+const MAX_AVOIDED = 64
 
 /**
  * The host's name servers. A loopback one (systemd-resolved's 127.0.0.53) is as good as any: it is
@@ -33,21 +38,46 @@ export interface ForwarderOptions {
   readonly port?: number
   /** How long one server is waited for. */
   readonly attemptMs?: number
+  /** Milliseconds that only grow. */
+  readonly now?: () => number
 }
 
-/** Asks one server after the other; SERVFAIL when none answers in time or too much is under way. */
-export function forwarder({ port = 53, attemptMs = ATTEMPT_MS }: ForwarderOptions = {}): Forwarder {
+/**
+ * Asks one server after the other, unless it has the answer still; SERVFAIL when none answers in time
+ * or too much is under way. The same question asked twice at once is asked outside once: where the way
+ * out leads back to here, that ends the circle.
+ */
+export function forwarder({
+  port = 53,
+  attemptMs = ATTEMPT_MS,
+  now = () => performance.now(),
+}: ForwarderOptions = {}): Forwarder {
+  const cache = answerCache()
+  const underWay = new Map<string, Promise<Buffer>>()
+  const avoided = new Map<string, number>()
   const bySource = new Map<string, number>()
   let total = 0
   return async (query, request) => {
     const { source } = request
+    // Who is asked and asks us would be asked again, and so on.
+    const servers = request.servers.filter((server) => server !== source).slice(0, MAX_SERVERS)
+    const key = keyOf(query, request.transport, servers)
+    const held = cache.get(key, now())
+    if (held !== null) return addressed(held, query)
     const own = bySource.get(source) ?? 0
     if (total >= MAX_IN_FLIGHT || own >= MAX_IN_FLIGHT_PER_SOURCE) return failure(query)
     total++
     bySource.set(source, own + 1)
     try {
-      return await askInTurn(query, request, { port, attemptMs })
+      const asked =
+        underWay.get(key) ??
+        askInTurn(query, { ...request, servers }, { port, attemptMs, now, avoided })
+      underWay.set(key, asked)
+      const found = await asked
+      cache.put(key, found, now())
+      return addressed(found, query)
     } finally {
+      underWay.delete(key)
       total--
       const left = (bySource.get(source) ?? 1) - 1
       if (left > 0) bySource.set(source, left)
@@ -56,13 +86,35 @@ export function forwarder({ port = 53, attemptMs = ATTEMPT_MS }: ForwarderOption
   }
 }
 
-async function askInTurn(
-  query: Query,
-  request: ForwardRequest,
-  { port, attemptMs }: Required<ForwarderOptions>,
-): Promise<Buffer> {
+/** All that was asked but its id, and of whom; names differ in ASCII case only (RFC 4343). */
+function keyOf(query: Query, transport: string, servers: readonly string[]): string {
+  const { bytes, questionEnd } = query
+  const question = bytes.toString('latin1', 12, questionEnd)
+  const rest = `${bytes.toString('latin1', 2, 12)}${bytes.toString('latin1', questionEnd)}`
+  const lower = question.replace(/[A-Z]/g, (letter) => letter.toLowerCase())
+  return `${transport} ${servers.join(' ')} ${lower}${rest}`
+}
+
+/** The same answer to this asker: with its id, and its name as it wrote it. */
+function addressed(message: Buffer, { bytes, questionEnd }: Query): Buffer {
+  const copy = Buffer.from(message)
+  bytes.copy(copy, 0, 0, 2)
+  if (copy.readUInt16BE(4) === 1) bytes.copy(copy, 12, 12, questionEnd)
+  return copy
+}
+
+interface Asking extends Required<ForwarderOptions> {
+  /** Server -> when it was silent. */
+  readonly avoided: Map<string, number>
+}
+
+async function askInTurn(query: Query, request: ForwardRequest, asking: Asking): Promise<Buffer> {
+  const { port, attemptMs, now, avoided } = asking
+  const silent = (server: string) => now() - (avoided.get(server) ?? -Infinity) < AVOID_MS
+  const servers = [...request.servers].sort((a, b) => Number(silent(a)) - Number(silent(b)))
   const ask = request.transport === 'udp' ? askUdp : askTcp
-  for (const server of request.servers.slice(0, MAX_SERVERS)) {
+  let refused: Buffer | null = null
+  for (const server of servers) {
     if (request.signal.aborted) break
     // An id and a port of its own for each attempt: an answer cannot be guessed from outside.
     const asked = Buffer.from(query.bytes)
@@ -70,14 +122,24 @@ async function askInTurn(
     using attempt = bounded(request.signal, attemptMs)
     const { signal } = attempt
     const found = await ask({ server, port, asked, questionEnd: query.questionEnd, signal })
-    if (found === null) continue
+    const whole = found !== null && (isCut(found) || readRecords(found) !== null)
+    if (found === null || !whole) {
+      if (avoided.size >= MAX_AVOIDED) avoided.clear()
+      avoided.set(server, now())
+      continue
+    }
+    avoided.delete(server)
     if (request.transport === 'udp' && found.length > query.udpBytes) return truncate(query)
-    const answer = Buffer.from(found)
-    query.bytes.copy(answer, 0, 0, 2)
-    return answer
+    if (!CANNOT_SAY.has((found[3] ?? 0) & 0x0f)) return found
+    refused ??= found
   }
-  return failure(query)
+  return refused ?? failure(query)
 }
+
+const isCut = (message: Buffer): boolean => ((message[2] ?? 0) & 0x02) !== 0
+
+/** Of itself, not of the name: the next server may know. */
+const CANNOT_SAY = new Set([RCODE.formErr, RCODE.servFail, RCODE.notImp, RCODE.refused])
 
 /** Not AbortSignal.any: on a signal that lives as long as the agent it leaks one entry per query. */
 function bounded(outer: AbortSignal, ms: number): Disposable & { readonly signal: AbortSignal } {

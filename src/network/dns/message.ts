@@ -59,10 +59,11 @@ export function refusal(bytes: Buffer, rcode: number, questionEnd = HEADER_BYTES
 type Type = keyof typeof TYPES
 
 /** IANA, DNS resource record types. */
-const TYPES = { A: 1, AAAA: 28, PTR: 12 } as const
+const TYPES = { A: 1, AAAA: 28, PTR: 12, SRV: 33 } as const
 
 export interface Answer {
   readonly type: Type
+  /** Addresses and names as text; of an SRV `port name`. */
   readonly data: readonly string[]
   readonly ttlSeconds: number
   /** More bytes than this are cut, with the TC bit set. */
@@ -130,7 +131,17 @@ function answerRecord(type: Type, data: string, ttlSeconds: number): Buffer {
 function bodyOf(type: Type, data: string): Buffer {
   if (type === 'A') return addressBytes(data)
   if (type === 'PTR') return nameBytes(data)
+  if (type === 'SRV') return serviceBytes(data)
   return Buffer.from((parseIpv6(data) ?? 0n).toString(16).padStart(32, '0'), 'hex')
+}
+
+/** RFC 2782: priority, weight, port, target. All are as good. */
+function serviceBytes(data: string): Buffer {
+  const [port = '0', target = ''] = data.split(' ')
+  const head = Buffer.alloc(6)
+  head.writeUInt16BE(1, 2)
+  head.writeUInt16BE(Number(port), 4)
+  return Buffer.concat([head, nameBytes(target)])
 }
 
 function addressBytes(address: string): Buffer {

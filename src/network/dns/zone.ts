@@ -8,11 +8,19 @@ export interface ZoneNetwork {
   readonly id: string
   /** Names from outside are never asked for on behalf of who has only such networks. */
   readonly internal: boolean
+  /** This host's addresses there: what `host.pak.internal` means. IPv4, then IPv6 where there is one. */
+  readonly gateways?: readonly string[]
   readonly containers: readonly ZoneContainer[]
   /** Addresses in front of several containers. They never ask. */
   readonly services: readonly ZoneService[]
   /** Declared names, running or not: never asked for outside, so that a stopped service is told at once. */
   readonly names: readonly string[]
+}
+
+/** A port that something listens on. */
+export interface ZonePort {
+  readonly port: number
+  readonly protocol: string
 }
 
 /** An address in front of a service's containers, of which one runs at least. */
@@ -22,6 +30,7 @@ export interface ZoneService {
   readonly address: string
   /** The service's name and its aliases on this network. Any case. */
   readonly names: readonly string[]
+  readonly ports?: readonly ZonePort[]
 }
 
 /** A running container on one network; the same container has an entry in each of its networks. */
@@ -32,6 +41,8 @@ export interface ZoneContainer {
   readonly address6?: string
   /** Service, container name and aliases on this network. Any case. */
   readonly names: readonly string[]
+  /** Of `ports` and `expose`. */
+  readonly ports?: readonly ZonePort[]
   /** False only when its health check says so; then it is not answered while another one is. */
   readonly healthy: boolean
   /** `dns:` of the container: asked instead of the host's servers. */
@@ -47,11 +58,19 @@ export interface Scope {
   lookup(name: string): readonly string[] | null
   /** The same for IPv6: none, too, where the name is known but has only IPv4. */
   lookup6(name: string): readonly string[]
+  /** Who is behind a name, as `lookup` has it. */
+  targets(name: string): readonly Target[]
   /** The name of the container with an address on a shared network; `null`: nobody's. */
   reverse(address: string): string | null
   readonly internal: boolean
   readonly servers: readonly string[]
 }
+
+/** Who answers to a name: of what is called so itself, and where. */
+export type Target = Pick<ZoneContainer, 'name' | 'address' | 'address6' | 'healthy' | 'ports'>
+
+/** This host, as its containers may call it. */
+const HOST_NAME = 'host.pak.internal'
 
 /** The scope of a source address; `null` when it is no container's, which must get no answer at all. */
 export type ScopeOf = (source: string) => Scope | null
@@ -88,37 +107,45 @@ function byContainer(
 
 function scopeOf(memberships: readonly Membership[]): Scope {
   const indexes = memberships.map(({ index }) => index)
+  const outer = memberships.find(({ network }) => !network.internal) ?? memberships[0]
+  const [gateway, gateway6] = outer?.network.gateways ?? []
+  const behind = (name: string) => indexes.flatMap((index) => index.names.get(name) ?? [])
   return {
     lookup(name) {
-      const found = indexes.flatMap((index) => index.names.get(name) ?? [])
+      const found = behind(name)
       if (found.length > 0) return healthyFirst(found)
+      if (name === HOST_NAME && gateway !== undefined) return [gateway]
       return indexes.some((index) => index.declared.has(name)) ? [] : null
     },
-    lookup6: (name) =>
-      healthyFirst(
-        indexes.flatMap((index) =>
-          (index.names.get(name) ?? []).flatMap(({ address6, healthy }) =>
-            address6 === undefined ? [] : { address: address6, healthy },
-          ),
+    lookup6(name) {
+      if (name === HOST_NAME && behind(name).length === 0)
+        return gateway6 === undefined ? [] : [gateway6]
+      return healthyFirst(
+        behind(name).flatMap(({ address6, healthy }) =>
+          address6 === undefined ? [] : { address: address6, healthy },
         ),
-      ),
-    reverse: (address) =>
-      indexes.map((index) => index.addresses.get(address)).find((name) => name) ?? null,
+      )
+    },
+    targets: (name) => fit(behind(name)),
+    reverse(address) {
+      const found = indexes.map((index) => index.addresses.get(address)).find((name) => name)
+      if (found !== undefined) return found
+      const here = memberships.some(({ network }) => network.gateways?.includes(address))
+      return here ? HOST_NAME : null
+    },
     internal: memberships.every(({ network }) => network.internal),
     servers: memberships[0]?.container.servers ?? [],
   }
 }
 
-type Answer = Pick<ZoneContainer, 'address' | 'address6' | 'healthy'>
-
 interface NetworkIndex {
-  readonly names: ReadonlyMap<string, readonly Answer[]>
+  readonly names: ReadonlyMap<string, readonly Target[]>
   readonly addresses: ReadonlyMap<string, string>
   readonly declared: ReadonlySet<string>
 }
 
 function indexNetwork({ containers, services, names: declared }: ZoneNetwork): NetworkIndex {
-  const names = new Map<string, Answer[]>()
+  const names = new Map<string, Target[]>()
   const answering = [...services.map((service) => ({ ...service, healthy: true })), ...containers]
   for (const each of answering)
     for (const name of new Set(each.names.map((text) => text.toLowerCase()))) {
@@ -138,10 +165,11 @@ function indexNetwork({ containers, services, names: declared }: ZoneNetwork): N
   }
 }
 
-function healthyFirst(
-  containers: readonly Pick<Answer, 'address' | 'healthy'>[],
-): readonly string[] {
-  const healthy = containers.filter((container) => container.healthy)
-  const chosen = healthy.length > 0 ? healthy : containers
-  return [...new Set(chosen.map(({ address }) => address))]
+const healthyFirst = (
+  targets: readonly Pick<Target, 'address' | 'healthy'>[],
+): readonly string[] => [...new Set(fit(targets).map(({ address }) => address))]
+
+function fit<T extends Pick<Target, 'healthy'>>(targets: readonly T[]): readonly T[] {
+  const healthy = targets.filter((target) => target.healthy)
+  return healthy.length > 0 ? healthy : targets
 }

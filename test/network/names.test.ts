@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { hostsFile, resolvConf, serversOf } from '../../src/network/names.ts'
+import { hostsFile, resolvConf, searchOf, serversOf } from '../../src/network/names.ts'
 import { parseListeners } from '../../src/network/ports.ts'
 
 const HOSTS = {
@@ -51,6 +51,17 @@ test('resolv.conf: on a bridge only pak is asked', () => {
     }),
     'nameserver 10.1.0.1\nsearch a.test b.test\noptions ndots:2 rotate\n',
   )
+})
+
+test('resolv.conf: the host’s search domains, unless some are declared', () => {
+  const host = 'search old.test\nsearch corp.test a;b lab.test\nnameserver 192.0.2.1\n'
+  assert.equal(searchOf(host), ['corp.test', 'lab.test'])
+  assert.equal(searchOf('domain one.test\n'), ['one.test'])
+  assert.equal(searchOf(''), [])
+  const network = { ...BRIDGE, search: searchOf(host) }
+  assert.match(resolvConf({ ...LISTS, network }), '\nsearch corp.test lab.test\n')
+  const own = resolvConf({ ...LISTS, network, search: ['.'] })
+  assert.is(own, 'nameserver 10.1.0.1\nsearch .\noptions ndots:0\n')
 })
 
 test('resolv.conf: none is empty, host is the host’s unless something is declared', () => {

@@ -288,4 +288,49 @@ test('both families: AAAA for who has one, PTR for either', () => {
   assert.equal(asked('PTR', `${reversed.slice(2)}.ip6.arpa`), [])
 })
 
+test('SRV leads where the name leads, to the ports that are told; the host has a name', () => {
+  const ports = [
+    { port: 80, protocol: 'tcp' },
+    { port: 9000, protocol: 'udp' },
+  ]
+  const scope = indexZone({
+    networks: [
+      {
+        id: 'shop/front',
+        internal: true,
+        gateways: ['10.1.0.1', 'fd00:1::1'],
+        names: ['web', 'api', 'old'],
+        services: [{ name: 'api', address: '10.1.0.9', names: ['api'], ports }],
+        containers: [
+          container('web-1', '10.1.0.2', { ports }),
+          container('web-2', '10.1.0.3', { ports, healthy: false }),
+          container('api-1', '10.1.0.4', { ports, names: ['shop-api-1', 'tasks.api'] }),
+        ],
+      },
+    ],
+  })('10.1.0.2')
+  assert.ok(scope)
+  const asked = (type: RecordType, name: string): readonly unknown[] => {
+    const query = encode({ type: 'query', id: 1, questions: [{ type, name }] })
+    const verdict = answer(query, { scope, transport: 'udp', turn: 0 })
+    if (verdict.kind !== 'reply') return [verdict.kind]
+    const told = decode(verdict.message) as unknown as Packet & { rcode: string }
+    const found = (told.answers ?? []).map((record) => ('data' in record ? record.data : null))
+    return found.length === 0 ? [told.rcode] : found
+  }
+  const to = (target: string, port: number) => ({ priority: 0, weight: 1, port, target })
+  assert.equal(asked('SRV', '_http._tcp.web'), [to('shop-web-1', 80)])
+  assert.equal(asked('SRV', '_9000._udp.web'), [to('shop-web-1', 9000)])
+  assert.equal(asked('SRV', 'web'), [to('shop-web-1', 80), to('shop-web-1', 9000)])
+  assert.equal(asked('SRV', '_80._tcp.api'), [to('api', 80)])
+  assert.equal(asked('SRV', '_80._tcp.tasks.api'), [to('shop-api-1', 80)])
+  assert.equal(asked('SRV', '_81._tcp.web'), ['NXDOMAIN'])
+  assert.equal(asked('SRV', '_80._tcp.old'), ['NXDOMAIN'])
+  assert.equal(asked('SRV', '_80._tcp.example.org'), ['NXDOMAIN'])
+  assert.equal(asked('A', 'host.pak.internal'), ['10.1.0.1'])
+  assert.equal(asked('AAAA', 'HOST.pak.internal'), ['fd00:1::1'])
+  assert.equal(asked('PTR', '1.0.1.10.in-addr.arpa'), ['host.pak.internal'])
+  assert.equal(asked('MX', 'web'), ['NOERROR'])
+})
+
 test.run()

@@ -54,6 +54,10 @@ testUnless(
         assert.match(await fetched(pak, 'b', name), 'paktn-a-1')
         return true
       })
+    const gateway = (await pak.ok(['exec', 'b', 'ip', 'route', 'show', 'default'])).split(' ')[2]
+    assert.ok(gateway)
+    assert.match(await pak.ok(['exec', 'b', 'nslookup', 'host.pak.internal']), gateway)
+    assert.match(await pak.ok(['exec', 'b', 'nslookup', '-type=srv', '_80._tcp.a']), 'paktn-a-1')
     assert.is(await fetched(pak, 'b', 'c'), '')
     assert.is(await fetched(pak, 'b', addressOfC), '')
     assert.is(await fetched(pak, 'c', addressOfA), '')

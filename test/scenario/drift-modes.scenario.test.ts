@@ -1,3 +1,4 @@
+// not in the emulated machine: drift.scenario shows the cgroups there; this only says what is done about drift
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createNetwork, removeNetworks, unusedNetworks } from './api-networks.ts'
 import type { Desk } from './desk.ts'
 import { explain } from './explain.ts'
 import { LineWriter, RequestError, readJson, refuseBrowsers, sendError, sendJson } from './http.ts'
@@ -44,7 +45,7 @@ type Handler = (exchange: Exchange) => Promise<unknown>
 const ROUTES: readonly (readonly [method: string, path: RegExp, handler: Handler])[] = [
   ['GET', /^\/v1\/status$/, ({ desk }) => desk.status()],
   ['POST', /^\/v1\/agent\/stop$/, stopAgent],
-  ['GET', /^\/v1\/projects$/, ({ desk }) => desk.shop.parts.executor.projects()],
+  ['GET', /^\/v1\/projects$/, ({ desk }) => desk.projects()],
   ['POST', /^\/v1\/projects\/([^/]+)\/plan$/, plan],
   ['POST', /^\/v1\/projects\/([^/]+)\/up$/, runUp],
   ['POST', /^\/v1\/projects\/([^/]+)\/down$/, runDown],
@@ -53,6 +54,10 @@ const ROUTES: readonly (readonly [method: string, path: RegExp, handler: Handler
   ['GET', /^\/v1\/stats$/, (exchange) => sampled(exchange, 'usage')],
   ['GET', /^\/v1\/top$/, (exchange) => sampled(exchange, 'processes')],
   ['GET', /^\/v1\/networks$/, ({ desk, query }) => desk.networks(projectOf(query))],
+  ['POST', /^\/v1\/networks$/, createNetwork],
+  ['GET', /^\/v1\/networks\/unused$/, unusedNetworks],
+  ['POST', /^\/v1\/networks\/remove$/, removeNetworks],
+  ['GET', /^\/v1\/networks\/inspect$/, ({ desk }) => desk.inspectAll()],
   ['GET', /^\/v1\/inspect$/, ({ desk, query }) => desk.inspect(parseProject(query.get('project')))],
   ['GET', /^\/v1\/events$/, events],
   ['GET', /^\/v1\/explain$/, explained],
@@ -119,7 +124,7 @@ async function sampled(
   const { executor } = desk.shop.parts
   const gone = new AbortController()
   response.once('close', () => gone.abort())
-  const names = project === null ? await executor.projects() : [project]
+  const names = project === null ? await desk.projects() : [project]
   const lists = await Promise.all(
     names.map((name) => executor[what]({ project: name, sampleMs }, gone.signal)),
   )

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ExecInvocation, ExecRequest } from '../executor/executor.ts'
 import { hostKernel } from '../kernel/host.ts'
 import { identify } from '../kernel/process.ts'
+import type { Network } from '../model/desired.ts'
 import type { PakEvent } from '../model/events.ts'
 import type { ImageRecord } from '../model/image.ts'
 import type { ObservedState } from '../model/observed.ts'
@@ -89,6 +90,27 @@ export class AgentClient {
 
   networks(project: string | null = null): Promise<readonly NetworkRow[]> {
     return this.#get(`/v1/networks${query({ project })}`)
+  }
+
+  async createNetwork(network: Network): Promise<void> {
+    await this.#ask({ method: 'POST', path: '/v1/networks', body: { network }, idempotent: false })
+  }
+
+  /** Made by hand, and no container is on them. */
+  unusedNetworks(): Promise<readonly string[]> {
+    return this.#get('/v1/networks/unused')
+  }
+
+  async removeNetworks(names: readonly string[]): Promise<void> {
+    const path = '/v1/networks/remove'
+    const call = { method: 'POST', path, body: { names }, idempotent: false } as const
+    const { leaving } = await this.#ask<{ readonly leaving: readonly number[] }>(call)
+    await gone(leaving)
+  }
+
+  /** Every project, that of what was made by hand included. */
+  inspectAll(): Promise<readonly ObservedState[]> {
+    return this.#get('/v1/networks/inspect')
   }
 
   inspect(project: string): Promise<ObservedState> {

@@ -1,4 +1,5 @@
 import type { ObservedState } from '../model/observed.ts'
+import { SHARED } from '../model/shared.ts'
 import type { Departure } from './departure.ts'
 import type { Loop } from './loop.ts'
 import { containerRows, networkRows } from './rows.ts'
@@ -56,9 +57,20 @@ export class Desk {
 
   async status(): Promise<AgentStatus> {
     const { version, startedAt, socket } = this.#options
-    const projects = await this.shop.parts.executor.projects()
+    const projects = await this.projects()
     const memoryBytes = process.memoryUsage.rss()
     return { pid: process.pid, version, startedAt, projects, socket, memoryBytes }
+  }
+
+  /** Those that files are of. */
+  async projects(): Promise<readonly string[]> {
+    const names = await this.shop.parts.executor.projects()
+    return names.filter((name) => name !== SHARED)
+  }
+
+  /** Everything, what was made by hand included. */
+  inspectAll(): Promise<readonly ObservedState[]> {
+    return this.#inspectAll(null)
   }
 
   async containers(project: string | null): Promise<readonly ContainerRow[]> {

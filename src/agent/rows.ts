@@ -1,4 +1,5 @@
 import type { ObservedContainer, ObservedState } from '../model/observed.ts'
+import { calledBy, SHARED } from '../model/shared.ts'
 import { stateWord } from '../model/status.ts'
 import type { ContainerRow, NetworkRow } from './wire.ts'
 
@@ -10,7 +11,7 @@ export function containerRows(observed: ObservedState): readonly ContainerRow[] 
 export function networkRows({ project, networks }: ObservedState): readonly NetworkRow[] {
   return networks.map(({ spec, subnet, gateway, ipv6, bridge }) => ({
     name: spec.name,
-    project,
+    project: project === SHARED ? null : project,
     driver: spec.driver,
     subnet,
     gateway,
@@ -42,7 +43,7 @@ function containerRow(project: string, container: ObservedContainer): ContainerR
     }),
     networks: Object.fromEntries(
       Object.entries(container.addresses).map(([network, ip]) => [
-        network,
+        calledBy(network),
         { ip, ip6: container.addresses6?.[network] ?? null },
       ]),
     ),

@@ -157,7 +157,8 @@ export interface ContainerRow {
 /** One object of `pak network ls --format json`. */
 export interface NetworkRow {
   readonly name: string
-  readonly project: string
+  /** `null`: made by hand. */
+  readonly project: string | null
   readonly driver: string
   readonly subnet: string
   readonly gateway: string

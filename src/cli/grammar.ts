@@ -37,7 +37,13 @@ export interface CommandSpec {
   readonly passThrough?: true
   readonly hidden?: true
   /** Which words completion offers. */
-  readonly completes?: 'services' | 'service' | 'files'
+  readonly completes?:
+    | 'services'
+    | 'service'
+    | 'files'
+    | 'networks'
+    | 'hand networks'
+    | 'network and container'
   /** Exit status for pak's own errors, where 1 and 2 are the command's. */
   readonly ownExitStatus?: 125
   readonly run?: (invocation: Invocation) => Promise<number>

@@ -225,39 +225,3 @@ export const VOLUME: CommandSpec = {
     },
   ],
 }
-
-export const NETWORK: CommandSpec = {
-  name: 'network',
-  summary: 'List networks, and what is on them',
-  examples: ['pak network ls', 'pak network inspect front'],
-  commands: [
-    {
-      name: 'ls',
-      summary: 'List the networks of every project of this root',
-      examples: ['pak network ls', 'pak network ls --format json'],
-      options: [NAMES_ONLY, FORMAT],
-      run: bind(
-        async () => (await import('./commands/look.ts')).networks,
-        async () => (await import('./views/lists.ts')).printNetworks,
-      ),
-    },
-    {
-      name: 'inspect',
-      summary: "Show the project's networks, and who has which address there",
-      words: '[networks...]',
-      examples: ['pak network inspect', 'pak network inspect front'],
-      run: bind(async () => (await import('./commands/network.ts')).inspect, json),
-    },
-    {
-      name: 'policy',
-      summary: 'Show who may talk to whom, and what each rule has dropped',
-      words: '[networks|services...]',
-      examples: ['pak network policy', 'pak network policy db --format json'],
-      options: [FORMAT],
-      run: bind(
-        async () => (await import('./commands/network-policy.ts')).policy,
-        async () => (await import('./views/network-policy.ts')).printPolicy,
-      ),
-    },
-  ],
-}

@@ -1,7 +1,8 @@
 import type { CommandSpec } from './grammar.ts'
 import { AGENT, COMPLETE, COMPLETION, DOCTOR, SCHEMA, VERSION } from './table-host.ts'
-import { CP, EXEC, IMAGE, INSPECT, LOGS, NETWORK, PS, RUN, VOLUME } from './table-look.ts'
+import { CP, EXEC, IMAGE, INSPECT, LOGS, PS, RUN, VOLUME } from './table-look.ts'
 import { CONFIG, VALIDATE } from './table-manifest.ts'
+import { NETWORK } from './table-network.ts'
 import { EVENTS, EXPLAIN, HISTORY } from './table-past.ts'
 import {
   DOWN,

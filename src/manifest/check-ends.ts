@@ -1,5 +1,6 @@
 import type { Attachment, Network } from '../model/desired.ts'
 import { formatIpv6, parseBlock6 } from '../model/ipv6.ts'
+import { byNearness } from '../model/shared.ts'
 import { type Check, namedPart, partOf, reportAt } from './check.ts'
 import { addressIn6 } from './network-options.ts'
 import type { ServiceDraft } from './normalize.ts'
@@ -7,16 +8,19 @@ import type { ServiceDraft } from './normalize.ts'
 /** What services say of their interfaces: fixed IPv6 and MAC addresses, and names that differ. */
 export function checkEnds(check: Check): void {
   const networks = new Map(check.draft.networks.map(({ value }) => [value.name, value]))
+  const externals = new Map(check.draft.externals.map(({ value }) => [value.name, value.target]))
   const taken = new Map<string, string>()
   for (const draft of check.enabled) {
-    checkNames(check, draft)
+    checkNames(check, draft, externals)
     for (const attachment of draft.service.container.networks) {
       const network = networks.get(attachment.network) ?? null
       checkAux(check, draft, { attachment, network })
       for (const [key, address] of fixedOf(attachment)) {
         const place = `${attachment.network} ${address}`
         const reason =
-          (key === 'ipv6_address' ? refusal6(network, address) : null) ??
+          (key === 'ipv6_address' && !externals.has(attachment.network)
+            ? refusal6(network, address)
+            : null) ??
           (draft.service.replicas > 1
             ? `${draft.service.replicas} replicas cannot share one address`
             : null) ??
@@ -71,9 +75,17 @@ function checkAux(
 }
 
 /** Interfaces without a name are `eth0`, `eth1`, ... by their place among the networks. */
-function checkNames({ problems }: Check, draft: ServiceDraft): void {
+function checkNames(
+  { problems }: Check,
+  draft: ServiceDraft,
+  externals: ReadonlyMap<string, string>,
+): void {
   const seen = new Map<string, string>()
-  for (const [index, attachment] of draft.service.container.networks.entries()) {
+  const place = ({ network }: Attachment) => externals.get(network) ?? network
+  const sorted = [...draft.service.container.networks].sort((a, b) =>
+    byNearness(place(a), place(b)),
+  )
+  for (const [index, attachment] of sorted.entries()) {
     const name = attachment.interfaceName ?? `eth${index}`
     const other = seen.get(name)
     if (other !== undefined)

@@ -8,7 +8,10 @@ export function checkPolicies({ draft, problems }: Check): void {
   const modes = new Map(
     draft.services.map(({ service }) => [service.name, service.container.networkMode.kind]),
   )
-  const networks = new Set([DEFAULT_NETWORK, ...draft.networks.map(({ value }) => value.name)])
+  const networks = new Set([
+    DEFAULT_NETWORK,
+    ...[...draft.networks, ...draft.externals].map(({ value }) => value.name),
+  ])
   const problemOf = (peer: PolicyPeer): readonly [string, string | null] | null => {
     if (peer.kind === 'cidr') return null
     if (peer.kind === 'network')

@@ -25,7 +25,10 @@ function namesOf({ draft, enabled }: Check): Names {
   return {
     services: new Set(draft.services.map(({ service }) => service.name)),
     enabled: new Set(enabled.map(({ service }) => service.name)),
-    networks: new Set([DEFAULT_NETWORK, ...draft.networks.map(({ value }) => value.name)]),
+    networks: new Set([
+      DEFAULT_NETWORK,
+      ...[...draft.networks, ...draft.externals].map(({ value }) => value.name),
+    ]),
     volumes: new Set(draft.volumes.map(({ value }) => value.name)),
   }
 }

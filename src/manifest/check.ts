@@ -2,6 +2,7 @@ import { checkAddresses } from './check-addresses.ts'
 import { checkConflicts } from './check-conflicts.ts'
 import { checkDependencies } from './check-dependencies.ts'
 import { checkEnds } from './check-ends.ts'
+import { checkExternals } from './check-externals.ts'
 import { checkPolicies } from './check-policies.ts'
 import { checkPorts } from './check-ports.ts'
 import { checkReferences } from './check-references.ts'
@@ -26,6 +27,7 @@ export function checkManifest(check: Check): void {
   checkPorts(check)
   checkAddresses(check)
   checkEnds(check)
+  checkExternals(check)
   checkPolicies(check)
 }
 

@@ -15,6 +15,7 @@ import type {
 } from '../model/desired.ts'
 import type { IoLimit, Limits } from '../model/limits.ts'
 import type { PolicyRule, PolicySide } from '../model/policy.ts'
+import { externalEntry, externalNames, renamed } from './external.ts'
 import { httpManifest } from './health-test.ts'
 
 type Plain = Readonly<Record<string, unknown>>
@@ -24,13 +25,18 @@ type Plain = Readonly<Record<string, unknown>>
  * folder or another file. Loading it gives the same desired state.
  */
 export function toManifest(desired: DesiredState): Plain {
+  const externals = externalNames(desired)
+  const services = desired.services.map((one) => renamed(one, externals))
   return escapeDollars(
     compact({
       name: desired.project,
       limits: limits(desired.limits),
       drift: desired.drift === 'repair' ? null : desired.drift,
-      containers: byName(desired.services, service),
-      networks: byName(desired.networks, network),
+      containers: byName(services, service),
+      networks: unlessEmpty({
+        ...byName(desired.networks, network),
+        ...Object.fromEntries([...externals].map(([to, name]) => [name, externalEntry(to)])),
+      }),
       volumes: byName(desired.volumes, ({ labels }) => compact({ labels: unlessEmpty(labels) })),
     }),
   )
@@ -105,7 +111,7 @@ function ioLimit({ kind, path, readBps, writeBps, readIops, writeIops }: IoLimit
 }
 
 function network(value: Network): Plain {
-  const { driver, internal, subnet, gateway, labels, ipv6 } = value
+  const { driver, internal, subnet, gateway, labels, ipv6, attachable } = value
   return compact({
     driver,
     enable_ipv6: ipv6 === undefined ? null : true,
@@ -114,6 +120,7 @@ function network(value: Network): Plain {
     internal: ifTrue(internal),
     subnet,
     gateway,
+    attachable: attachable ?? null,
     labels: unlessEmpty(labels),
   })
 }

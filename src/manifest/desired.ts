@@ -1,5 +1,6 @@
 import type { DesiredState, Network, Service } from '../model/desired.ts'
 import { compare } from './context.ts'
+import { renamed } from './external.ts'
 import { DEFAULT_NETWORK } from './networks.ts'
 import type { Draft, ServiceDraft } from './normalize.ts'
 
@@ -24,8 +25,9 @@ export function toDesired(
   project: string,
 ): DesiredState {
   const names = new Set(enabled.map(({ service }) => service.name))
+  const targets = new Map(draft.externals.map(({ value }) => [value.name, value.target]))
   const services = enabled
-    .map(({ service }) => withoutAbsent(service, names))
+    .map(({ service }) => renamed(withoutAbsent(service, names), targets))
     .sort((a, b) => compare(a.name, b.name))
   const networks = new Map(draft.networks.map(({ value }) => [value.name, value]))
   const usedNetworks = used(
@@ -53,7 +55,7 @@ export function unusedWarnings(draft: Draft): readonly string[] {
   const say = (kind: string, name: string) =>
     `${kind} \`${name}\` is declared, but no service uses it`
   return [
-    ...draft.networks.flatMap(({ value }) =>
+    ...[...draft.networks, ...draft.externals].flatMap(({ value }) =>
       networks.has(value.name) ? [] : [say('network', value.name)],
     ),
     ...draft.volumes.flatMap(({ value }) =>

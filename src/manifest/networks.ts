@@ -42,6 +42,7 @@ export function normalizeNetwork(context: Context, name: string, field: Field): 
     subnet,
     gateway,
     labels: normalizeLabels(context, child(field, 'labels')),
+    ...(takeBoolean(child(field, 'attachable'), false) ? { attachable: true } : {}),
     ...networkOptions(context, field, subnet),
   }
 }

@@ -4,6 +4,7 @@ import { normalizeContainer } from './container.ts'
 import { type Context, compare, take, takeEach } from './context.ts'
 import { normalizeDependencies } from './dependencies.ts'
 import { type EnvFiles, normalizeLabels, readEnvFiles } from './environment.ts'
+import { type External, isExternal, normalizeExternal, refuseName } from './external.ts'
 import { agreed, normalizeLimits } from './limits.ts'
 import { parseName } from './names.ts'
 import { normalizeNetwork } from './networks.ts'
@@ -18,6 +19,8 @@ export interface Draft {
   readonly drift: DriftMode
   readonly services: readonly ServiceDraft[]
   readonly networks: readonly Declared<Network>[]
+  /** Networks that are there already. */
+  readonly externals: readonly Declared<External>[]
   readonly volumes: readonly Declared<Volume>[]
 }
 
@@ -44,10 +47,27 @@ export async function normalizeManifest(context: Context, root: Field): Promise<
     limits: normalizeLimits(context, child(root, 'limits')),
     drift: driftMode(root) ?? 'repair',
     services: fields.map(([name, field]) => normalizeService(context, { name, field, files })),
-    networks: declared(root, 'networks', (name, field) => normalizeNetwork(context, name, field)),
+    ...normalizeNetworks(context, root),
     volumes: declared(root, 'volumes', (name, field) => ({
       name,
       labels: normalizeLabels(context, child(field, 'labels')),
+    })),
+  }
+}
+
+function normalizeNetworks(context: Context, root: Field): Pick<Draft, 'networks' | 'externals'> {
+  const sorted = declared(root, 'networks', (name) => name)
+  const ours = sorted.filter(({ field }) => !isExternal(field))
+  const others = sorted.filter(({ field }) => isExternal(field))
+  for (const { field } of ours) refuseName(context, field)
+  return {
+    networks: ours.map(({ value: name, field }) => ({
+      value: normalizeNetwork(context, name, field),
+      field,
+    })),
+    externals: others.map(({ value: name, field }) => ({
+      value: normalizeExternal(context, name, field),
+      field,
     })),
   }
 }

@@ -74,7 +74,7 @@ export interface ContainerSpec {
   readonly mounts: readonly Mount[]
   readonly shmBytes: number
   readonly networkMode: NetworkMode
-  /** Sorted by network; empty unless `networkMode.kind` is `bridge`. */
+  /** Sorted by network, the project's own first; empty unless `networkMode.kind` is `bridge`. */
   readonly networks: readonly Attachment[]
   /** Sorted by target, protocol, host address, published port. */
   readonly ports: readonly PublishedPort[]
@@ -164,6 +164,7 @@ export type NetworkMode =
   | { readonly kind: 'container'; readonly container: string }
 
 export interface Attachment {
+  /** One of the project's own; of another project's or made by hand: see `foreignName`. */
   readonly network: string
   /** Besides the service's and the container's name. Sorted. */
   readonly aliases: readonly string[]
@@ -301,6 +302,8 @@ export interface Network {
   readonly bridge?: string
   /** Its containers do not reach each other. */
   readonly isolated?: true
+  /** Containers of other projects may join it. */
+  readonly attachable?: true
 }
 
 export interface Volume {

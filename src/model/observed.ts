@@ -22,6 +22,8 @@ export interface ObservedState {
   /** Sorted by name, as all lists here. */
   readonly containers: readonly ObservedContainer[]
   readonly networks: readonly ObservedNetwork[]
+  /** Networks of other projects that its containers are on or may join, called as their specs do. */
+  readonly elsewhere?: readonly ObservedNetwork[]
   readonly volumes: readonly ObservedVolume[]
   readonly firewall: ObservedFirewall
   /** Digest in the local store of each image reference that was asked for; `null`: not there. */

@@ -1,4 +1,5 @@
 import type { Attachment, ContainerSpec } from './desired.ts'
+import { byNearness } from './shared.ts'
 
 /** The network with the default route, where published ports arrive and answers leave; `null`: none. */
 export function receiverOf(
@@ -12,4 +13,4 @@ export function receiverOf(
   return (sorted.find(({ network }) => !internal(network)) ?? sorted[0])?.network ?? null
 }
 
-const byName = (a: Attachment, b: Attachment): number => (a.network < b.network ? -1 : 1)
+const byName = (a: Attachment, b: Attachment): number => byNearness(a.network, b.network)

@@ -22,6 +22,8 @@ export interface FirewallRequest {
   readonly dnsPort: number
   /** All of the project's networks, published ports and services with an address: what is not here goes. */
   readonly networks: readonly FirewallNetwork[]
+  /** Networks of others that its containers may be on. */
+  readonly joined?: readonly FirewallNetwork[]
   /** Those of one host port share its connections. */
   readonly published: readonly Publication[]
   readonly services: readonly ServiceAddress[]
@@ -87,9 +89,10 @@ function publicationContent(
   return { elements, spreads }
 }
 
-function liftsFor({ project, networks, services, guarded = [] }: FirewallRequest): readonly Lift[] {
+function liftsFor(request: FirewallRequest): readonly Lift[] {
+  const { project, networks, joined = [], services, guarded = [] } = request
   const bridges = new Set([...services.map(({ bridge }) => bridge), ...guarded])
-  return networks
+  return [...networks, ...joined]
     .filter(({ bridge }) => bridges.has(bridge))
     .flatMap(({ subnet, subnet6, gateway, bridge }) =>
       [subnet, ...(subnet6 === undefined || !guarded.includes(bridge) ? [] : [subnet6])].map(

@@ -182,7 +182,7 @@ export const elementKey = (element: FirewallElement): string =>
   `${placeOf(element)} : ${element.value} # ${element.comment}`
 
 /** nft keeps 128 characters of a comment; a project and a network have 63 each at most. */
-const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/
+const NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$/
 
 export const projectWord = (project: string): string => word(project, NAME, 'project')
 const checkedBridge = (bridge: string): string => word(bridge, INTERFACE_NAME, 'bridge')

@@ -71,17 +71,25 @@ export function liftScript(
   ]
 }
 
-const mapScript = (name: string, type: string, lifts: readonly Lift[]): readonly string[] => [
-  `  map ${name} {`,
-  `    type ${type} : ether_addr; flags interval;`,
-  ...(lifts.length === 0 ? [] : [`    elements = { ${lifts.map(elementText).join(', ')} }`]),
-  '  }',
-]
+function mapScript(name: string, type: string, lifts: readonly Lift[]): readonly string[] {
+  // A network that several projects want lifted is one element: the comment names them all.
+  const blocks = [...new Set(lifts.map(({ subnet }) => subnet))].map((subnet) =>
+    lifts.filter((lift) => lift.subnet === subnet),
+  )
+  return [
+    `  map ${name} {`,
+    `    type ${type} : ether_addr; flags interval;`,
+    ...(blocks.length === 0 ? [] : [`    elements = { ${blocks.map(elementText).join(', ')} }`]),
+    '  }',
+  ]
+}
 
-function elementText({ subnet, mac, owner }: Lift): string {
+function elementText(lifts: readonly Lift[]): string {
+  const { subnet = '', mac = '' } = lifts[0] ?? {}
   if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(mac)) throw new Error(`lift ${subnet}: MAC ${mac}`)
   const block = subnet.includes(':') ? formatBlock6(block6(subnet)) : formatCidr(parseCidr(subnet))
-  return `${block} comment "${projectWord(owner)}" : ${mac}`
+  const owners = [...new Set(lifts.map(({ owner }) => projectWord(owner)))].sort()
+  return `${block} comment "${owners.join(' ')}" : ${mac}`
 }
 
 export const sameLift = (a: Lift, b: Lift): boolean =>
@@ -113,6 +121,7 @@ export function liftsOf(objects: readonly NftObject[]): readonly Lift[] | null {
       const { prefix } = (elem?.val ?? {}) as { prefix?: { addr?: unknown; len?: unknown } }
       if (prefix === undefined) return []
       const subnet = `${prefix.addr}/${prefix.len}`
-      return [{ subnet, mac: String(mac), owner: String(elem?.comment) }]
+      const owners = String(elem?.comment).split(' ')
+      return owners.map((owner) => ({ subnet, mac: String(mac), owner }))
     })
 }

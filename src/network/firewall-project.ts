@@ -34,6 +34,8 @@ export function projectFirewall(
     readonly project: string
     readonly dnsPort: number
     readonly networks: readonly FirewallNetwork[]
+    /** Of others. */
+    readonly joined?: readonly FirewallNetwork[]
   },
 ): ProjectFirewall {
   if (facts.dnsPort !== expected.dnsPort) return { networks: [], published: [], services: [] }
@@ -80,6 +82,7 @@ function serviceOf(
     readonly expected: {
       readonly project: string
       readonly networks: readonly FirewallNetwork[]
+      readonly joined?: readonly FirewallNetwork[]
     }
   },
 ): readonly ServiceAddress[] {
@@ -92,7 +95,8 @@ function serviceOf(
   const { comment } = element
   const kept = held({ set: 'kept', key: address, value: null, comment })
   const chain = spread?.chain ?? ''
-  const network = expected.networks.find((one) => one.bridge === bridge)
+  const known = [...expected.networks, ...(expected.joined ?? [])]
+  const network = known.find((one) => one.bridge === bridge)
   const lifted =
     network !== undefined &&
     (facts.lifts ?? []).some(

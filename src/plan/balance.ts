@@ -11,6 +11,7 @@ import type { PlannedPublication, PlannedServiceAddress } from '../model/plan.ts
 import { hostText } from '../model/port.ts'
 import { receiverOf } from '../model/receiver.ts'
 import { takesTraffic } from '../model/traffic.ts'
+import { reachable } from './networks.ts'
 import { compareText, groupBy, type Unit } from './unit.ts'
 
 /** `during`: from before the first container stops; `after`: when all that starts has started. */
@@ -66,7 +67,7 @@ export function mannerOf(
   members: readonly Member[],
 ): (service: string) => Manner {
   const declared = new Map((services ?? []).map((service) => [service.name, service]))
-  const had = new Set(observed.networks.flatMap((network) => Object.keys(network.services)))
+  const had = new Set(reachable(observed).flatMap((network) => Object.keys(network.services)))
   const replicas = groupBy(
     members.filter(({ spec }) => !isOneOff(spec)),
     ({ service }) => service,

@@ -17,7 +17,7 @@ import {
   placeText,
   publicationText,
 } from './balance.ts'
-import type { NetworkWork } from './networks.ts'
+import { type NetworkWork, reachable } from './networks.ts'
 import { plannedPolicies, policyTexts } from './policies.ts'
 import { asItIs, compareText, MISSING, type Unit } from './unit.ts'
 
@@ -78,7 +78,7 @@ function pictureBefore({ observed }: FirewallSides): Picture {
     const { container, spec } = asItIs(one)
     return { container, service: one.service, spec, stand: 'down' }
   })
-  const had = new Set(observed.networks.flatMap(({ services }) => Object.keys(services)))
+  const had = new Set(reachable(observed).flatMap(({ services }) => Object.keys(services)))
   const at = {
     internal: internalBefore(observed),
     manner: (service: string) => ({ vip: had.has(service), affinity: 'none' as const }),
@@ -105,7 +105,7 @@ function pictureAt(sides: FirewallSides, moment: 'during' | 'after'): Picture {
 }
 
 const internalBefore = (observed: ObservedState): ReadonlyMap<string, boolean> =>
-  new Map(observed.networks.map(({ spec }) => [spec.name, spec.internal]))
+  new Map(reachable(observed).map(({ spec }) => [spec.name, spec.internal]))
 
 function internalAfter(
   observed: ObservedState,

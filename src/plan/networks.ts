@@ -14,6 +14,12 @@ export interface NetworkWork {
   readonly create: Reason | null
 }
 
+/** Every network that containers may be on, the project's own first. */
+export const reachable = (observed: ObservedState): readonly ObservedNetwork[] => [
+  ...observed.networks,
+  ...(observed.elsewhere ?? []),
+]
+
 /** Declared networks that are missing, broken, or must be made anew because their spec changed. */
 export function declaredNetworks(
   desired: DesiredState,
@@ -34,6 +40,11 @@ function declared(wanted: Network, observed: ObservedNetwork | null): NetworkWor
     const because: Reason = { kind: 'changed', fields }
     return { ...at, remove: because, create: because }
   }
+  const live = value(`networks.${wanted.name}.attachable`)(
+    observed.spec.attachable ?? false,
+    wanted.attachable ?? false,
+  )
+  if (live.length > 0) return { ...at, remove: null, create: { kind: 'changed', fields: live } }
   if (observed.drift === null) return { ...at, remove: null, create: null }
   return { ...at, remove: null, create: { kind: 'drift', fact: observed.drift } }
 }

@@ -91,10 +91,12 @@ async function dispose(
   run: (args: readonly string[], options?: RunOptions) => Promise<PakResult>,
 ): Promise<void> {
   const problems: string[] = []
-  for (const project of await namesIn(join(root, 'projects'))) {
+  const known = await namesIn(join(root, 'projects'))
+  for (const project of known.filter((name) => name !== '_shared')) {
     const down = await run(['down', '-p', project, '-v', '-t', '0', '--remove-orphans'])
     if (down.exitCode !== 0) problems.push(`down ${project}: ${down.stderr.trim()}`)
   }
+  if (known.includes('_shared')) await run(['network', 'prune', '-f'])
   if ((await namesIn(runRoot)).includes('pak.sock')) await run(['agent', 'stop'])
   await eventually('the agent ends', async () => (await processesOf(bases)).length === 0).catch(
     async () => {

@@ -3,6 +3,7 @@ import { flagsOf } from '../flags.ts'
 import { globalsOf } from '../globals.ts'
 import type { CommandSpec, Invocation } from '../grammar.ts'
 import { loadRequest } from '../project.ts'
+import { knownWords } from './complete-known.ts'
 
 /**
  * Candidates for the last of the words typed so far, one a line; `:files` asks the shell for file names.
@@ -28,7 +29,8 @@ export async function complete({ words, globals }: Invocation): Promise<readonly
     completes === 'services' || (completes === 'service' && found.words === 0)
       ? await declaredServices(typed, globals)
       : []
-  return [...children, ...services].filter((word) => word.startsWith(current))
+  const known = completes === undefined ? [] : await knownWords(found.words, completes, globals)
+  return [...children, ...services, ...known].filter((word) => word.startsWith(current))
 }
 
 const FILES = ':files'

@@ -1,14 +1,16 @@
 import { PakError } from '../../errors.ts'
 import type { Network } from '../../model/desired.ts'
 import type { ObservedNetwork, ObservedState } from '../../model/observed.ts'
+import { foreignName, isForeign, placeOf, SHARED } from '../../model/shared.ts'
 import type { Invocation } from '../grammar.ts'
-import { projectName } from '../project.ts'
+import { projectHere } from '../project.ts'
 import { openAgent } from '../session.ts'
 
 /** One object of `pak network inspect`. */
 export interface NetworkFacts {
   readonly name: string
-  readonly project: string
+  /** `null`: made by hand. */
+  readonly project: string | null
   /** As declared; what is not here is as pak picks it. */
   readonly spec: Network
   readonly bridge: string
@@ -18,47 +20,65 @@ export interface NetworkFacts {
   readonly gateway6: string | null
   /** What of it is not as pak made it; `null`: nothing. */
   readonly drift: string | null
+  /** Of every project. */
   readonly containers: Readonly<Record<string, Place>>
   /** Addresses of services with replicas behind them. */
   readonly services: Readonly<Record<string, string>>
 }
 
 interface Place {
+  readonly project: string
   readonly ip: string
   readonly ip6: string | null
   readonly aliases: readonly string[]
 }
 
-/** `network inspect`: the project's networks, or only those that are named. */
+/** `network inspect`: the project's networks, outside of one those made by hand, or only those that are named. */
 export async function inspect({
   globals,
   interrupts,
   words,
 }: Invocation): Promise<readonly NetworkFacts[]> {
-  const project = await projectName(globals)
+  const here = words.every(isForeign) && words.length > 0 ? null : await projectHere(globals)
   const agent = await openAgent(globals, interrupts.signal)
-  const observed = await agent.inspect(project)
-  const known = new Set(observed.networks.map(({ spec }) => spec.name))
-  const missing = words.find((word) => !known.has(word))
-  if (missing !== undefined)
-    throw new PakError('not_found', `inspect network \`${missing}\`: no such network in ${project}`)
-  return observed.networks
-    .filter(({ spec }) => words.length === 0 || words.includes(spec.name))
-    .map((network) => factsOf(observed, network))
+  const all = await agent.inspectAll()
+  if (words.length === 0) {
+    const networks = all.find(({ project }) => project === (here ?? SHARED))?.networks ?? []
+    return networks.map((network) => factsOf(all, here ?? SHARED, network))
+  }
+  return words.map((word) => {
+    const found = find(all, here, word)
+    if (found !== null) return factsOf(all, found.owner, found.network)
+    const where = here === null ? '' : ` in ${here}, nor one made by hand`
+    throw new PakError('not_found', `inspect network \`${word}\`: no such network${where}`)
+  })
 }
 
-function factsOf({ project, containers }: ObservedState, network: ObservedNetwork): NetworkFacts {
-  const { spec, bridge, subnet, gateway, ipv6, services, drift } = network
-  const places = containers.flatMap(({ name, addresses, addresses6, ...container }) => {
-    const ip = addresses[spec.name]
-    const attachment = container.spec.networks.find((one) => one.network === spec.name)
-    if (ip === undefined) return []
-    const ip6 = addresses6?.[spec.name] ?? null
-    return [[name, { ip, ip6, aliases: attachment?.aliases ?? [] }] as const]
-  })
+/** The project's own comes before one made by hand. */
+function find(all: readonly ObservedState[], here: string | null, word: string) {
+  const places = isForeign(word)
+    ? [placeOf(SHARED, word)]
+    : [here, SHARED].flatMap((owner) => (owner === null ? [] : { owner, name: word }))
+  for (const { owner, name } of places) {
+    const networks = all.find(({ project }) => project === owner)?.networks ?? []
+    const network = networks.find(({ spec }) => spec.name === name)
+    if (network !== undefined) return { owner, network }
+  }
+  return null
+}
+
+function factsOf(
+  all: readonly ObservedState[],
+  owner: string,
+  network: ObservedNetwork,
+): NetworkFacts {
+  const { spec, bridge, subnet, gateway, ipv6, drift } = network
+  const places = all.flatMap((state) => placesIn(state, { owner, name: spec.name }))
+  const names = places.map(([name]) => name)
+  const services = all.flatMap((state) => servicesIn(state, { owner, name: spec.name }))
   return {
     name: spec.name,
-    project,
+    project: owner === SHARED ? null : owner,
     spec,
     bridge,
     subnet,
@@ -66,7 +86,42 @@ function factsOf({ project, containers }: ObservedState, network: ObservedNetwor
     subnet6: ipv6?.subnet ?? null,
     gateway6: ipv6?.gateway ?? null,
     drift,
-    containers: Object.fromEntries(places),
-    services,
+    containers: Object.fromEntries(
+      places.map(([name, place]) => {
+        const twice = names.indexOf(name) !== names.lastIndexOf(name)
+        return [twice ? `${place.project}/${name}` : name, place]
+      }),
+    ),
+    services: Object.fromEntries(services),
   }
+}
+
+type At = ReturnType<typeof placeOf>
+
+const calledIn = (project: string, at: At): string =>
+  project === at.owner ? at.name : foreignName(at)
+
+function placesIn(
+  { project, containers }: ObservedState,
+  at: At,
+): readonly (readonly [string, Place])[] {
+  const called = calledIn(project, at)
+  return containers.flatMap(({ name, addresses, addresses6, spec }) => {
+    const ip = addresses[called]
+    if (ip === undefined) return []
+    const aliases = spec.networks.find(({ network }) => network === called)?.aliases ?? []
+    return [[name, { project, ip, ip6: addresses6?.[called] ?? null, aliases }] as const]
+  })
+}
+
+function servicesIn(
+  { project, networks, elsewhere = [] }: ObservedState,
+  at: At,
+): readonly (readonly [string, string])[] {
+  const called = calledIn(project, at)
+  const network = [...networks, ...elsewhere].find(({ spec }) => spec.name === called)
+  return Object.entries(network?.services ?? {}).map(([service, address]) => [
+    project === at.owner ? service : `${project}/${service}`,
+    address,
+  ])
 }

@@ -29,7 +29,7 @@ export async function printNetworks(
     name: (row) => row.name,
     columns: [
       { title: 'NETWORK', text: (row) => row.name },
-      { title: 'PROJECT', text: (row) => row.project },
+      { title: 'PROJECT', text: (row) => row.project ?? '-' },
       { title: 'DRIVER', text: (row) => row.driver },
       { title: 'SUBNET', text: (row) => both(row.subnet, row.subnet6) },
       { title: 'GATEWAY', text: (row) => both(row.gateway, row.gateway6) },

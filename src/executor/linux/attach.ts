@@ -17,6 +17,7 @@ import type { RunContext, StepOutcome } from '../executor.ts'
 import { forEach } from './batch.ts'
 import { type End, endsOf, outwardOf } from './ends.ts'
 import type { LinuxHost } from './host.ts'
+import { networksFor } from './joined.ts'
 import { hostEnd } from './networks.ts'
 import type { ContainerRecord, NetworkRecord } from './records.ts'
 
@@ -34,7 +35,7 @@ export async function attachContainers(
   created: readonly Created[],
   context: RunContext,
 ): Promise<readonly StepOutcome[]> {
-  const { networks } = await host.records.of(context.project)
+  const networks = networksFor(host, context.project)
   const wirings = created.map((container) => wiringOf(host, container, networks))
   const linked = await link(host, wirings, context)
   const wired = wirings.filter((wiring, index) => linked[index] === null && ownsNetwork(wiring))
@@ -54,7 +55,7 @@ export async function rewire(
   projectName: string,
   container: Created,
 ): Promise<void> {
-  const { networks } = await host.records.of(projectName)
+  const networks = networksFor(host, projectName)
   const wiring = wiringOf(host, container, networks)
   const { pid, links, interfaces, spec } = wiring
   if (spec.networkMode.kind !== 'bridge') return

@@ -39,3 +39,10 @@ export function expected(error: unknown): PakError | null {
     return new PakError('storage', `${String(error.syscall)}: ${error.message}`, { cause: error })
   return null
 }
+
+/** The same; a bug is thrown on. */
+export function failureOf(error: unknown): PakError {
+  const outcome = expected(error)
+  if (outcome === null) throw error
+  return outcome
+}

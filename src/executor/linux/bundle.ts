@@ -10,6 +10,7 @@ import { resolveUser } from '../../runtime/user.ts'
 import { securityFragment } from '../../security/fragment.ts'
 import { resolveMounts } from '../../storage/binds.ts'
 import type { LinuxHost } from './host.ts'
+import { networksFor } from './joined.ts'
 import type { ContainerRecord } from './records.ts'
 import { currentRun } from './runs.ts'
 
@@ -135,7 +136,7 @@ async function writeNameFiles(
   projectName: string,
   record: ContainerRecord,
 ): Promise<readonly BoundFile[]> {
-  const { networks } = await host.records.of(projectName)
+  const networks = networksFor(host, projectName)
   const { spec } = record
   const hostname = spec.hostname ?? record.name
   const gateways = spec.networks.flatMap(({ network }) => networks.get(network)?.gateway ?? [])

@@ -4,7 +4,8 @@ import type { StepOf } from '../../model/plan.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
 import { forEach } from './batch.ts'
 import type { LinuxHost } from './host.ts'
-import { addresses6Of, leaseAddresses } from './networks.ts'
+import { forgetLeases } from './joined.ts'
+import { addresses6Of, leaseAddresses } from './leases.ts'
 import { type ContainerRecord, containerRecord } from './records.ts'
 import { reserveAbove, reserves } from './reservations.ts'
 import { release } from './runs.ts'
@@ -26,7 +27,7 @@ export async function createContainers(
     const { containers } = await host.records.of(context.project)
     if (containers.has(args.container)) return
     const id = host.newId()
-    const addresses6 = await addresses6Of(host, context.project, {
+    const addresses6 = addresses6Of(host, context.project, {
       container: args.container,
       networks: args.spec.networks,
     })
@@ -85,6 +86,8 @@ export async function removeContainers(
     await host.records.drop(context.project, 'containers', args.container)
     if (args.forGood) await host.logs.remove(context.project, args.container)
   })
+  const gone = steps.flatMap(({ args }) => (args.forGood ? args.container : []))
+  await forgetLeases(host, context.project, gone)
   if (records.some(({ spec }) => reserves(spec.limits))) await reserveAbove(host, context.project)
   return outcomes
 }

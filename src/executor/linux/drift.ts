@@ -12,15 +12,10 @@ import {
 } from '../../network/view.ts'
 import { endsOf, outwardOf } from './ends.ts'
 import type { LinuxHost } from './host.ts'
+import { everyServiceAddress, networksFor } from './joined.ts'
 import { lostMounts, mayDo } from './lost-mounts.ts'
 import { hostEnd } from './networks.ts'
-import {
-  type ContainerRecord,
-  type NetworkRecord,
-  type ProjectRecords,
-  type Run,
-  serviceAddresses,
-} from './records.ts'
+import type { ContainerRecord, NetworkRecord, ProjectRecords, Run } from './records.ts'
 
 /** What is not as pak made it, by name. Made of plain reads that never wait: cheap enough for a timer. */
 export interface Differences {
@@ -33,7 +28,7 @@ export function differences(host: LinuxHost, records: ProjectRecords): Differenc
   const running = [...records.containers.values()].filter(({ run }) => run !== null)
   const ground = groundOf(host, records)
   return {
-    networks: ground.broken,
+    networks: new Map([...ground.broken].filter(([name]) => records.networks.has(name))),
     containers: new Map(
       running.flatMap((record) => {
         const { run } = record
@@ -72,7 +67,10 @@ interface Ground {
   readonly ports: ReadonlyMap<string, ReadonlySet<string>>
 }
 
-function groundOf(host: LinuxHost, { networks }: ProjectRecords): Ground {
+function groundOf(host: LinuxHost, { name: project, networks: own, containers }: ProjectRecords) {
+  const used = new Set([...containers.values()].flatMap(({ addresses }) => Object.keys(addresses)))
+  const all = networksFor(host, project)
+  const networks = new Map([...all].filter(([name]) => own.has(name) || used.has(name)))
   const view: NetworkView | null = networks.size === 0 ? null : readNetwork(host.kernel, 'self')
   const broken = new Map<string, string>()
   const ports = new Map<string, ReadonlySet<string>>()
@@ -81,11 +79,11 @@ function groundOf(host: LinuxHost, { networks }: ProjectRecords): Ground {
     if (fact !== null) broken.set(name, fact)
     ports.set(name, portsOf(host.kernel, record.bridge))
   }
-  return { networks, broken, ports }
+  return { networks, broken, ports } satisfies Ground
 }
 
 function formDrift(host: LinuxHost, view: NetworkView, record: NetworkRecord): string | null {
-  const services = Object.values(serviceAddresses(record))
+  const services = everyServiceAddress(record)
   const fact = bridgeDrift(host.kernel, view, { ...record, services })
   if (fact !== null || record.ipv6 === undefined) return fact
   return bridgeDrift6(host.kernel, record.bridge, record.ipv6.gateway)

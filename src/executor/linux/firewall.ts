@@ -2,6 +2,7 @@ import { PakError } from '../../errors.ts'
 import { ipBatch } from '../../kernel/ip.ts'
 import type { Step, StepOf } from '../../model/plan.ts'
 import { ANY_HOST, ANY_HOST6, portText } from '../../model/port.ts'
+import { isForeign } from '../../model/shared.ts'
 import { serviceAddressBatch } from '../../network/bridge.ts'
 import {
   applyFirewall,
@@ -15,7 +16,8 @@ import { readNetwork } from '../../network/view.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
 import { expected } from './batch.ts'
 import type { LinuxHost } from './host.ts'
-import { leaseAddresses } from './networks.ts'
+import { changeNetwork, networksFor, withJoined } from './joined.ts'
+import { leaseAddresses } from './leases.ts'
 import { policyFacets, rememberPolicies } from './policies.ts'
 import { type NetworkRecord, serviceAddresses, serviceLease } from './records.ts'
 
@@ -39,12 +41,12 @@ async function applyOne(
 ): Promise<StepOutcome> {
   const { table } = host.layout
   try {
-    const before = await recordsOf(host, project)
+    const before = [...(await withJoined(host, project)).networks.values()]
     const had = before.some((record) => Object.keys(serviceAddresses(record)).length > 0)
     const { policies: planned = null } = args
     const guarded = planned ?? (await host.records.of(project)).project?.policies ?? null
     const lifts = had || args.services.length > 0 || guarded !== null
-    if (args.networks.length === 0) {
+    if (isEmpty(args)) {
       await besideOthers(host, (others) =>
         removeFirewall(host.kernel, { table, project, lifts, others }),
       )
@@ -56,8 +58,13 @@ async function applyOne(
     await placeAddresses(host, services)
     const networks = await knownNetworks(host, project, args.networks)
     const { dnsPort } = host
-    const policed = policyFacets(await host.records.of(project), planned)
-    const request = { table, project, dnsPort, networks, published, services, lifts, ...policed }
+    const all = await withJoined(host, project)
+    const joined = [...all.networks.values()]
+      .filter(({ spec }) => isForeign(spec.name))
+      .map(firewallNetwork)
+    const policed = policyFacets(all, planned)
+    const at = { table, project, dnsPort, networks, joined }
+    const request = { ...at, published, services, lifts, ...policed }
     await besideOthers(host, (others) => applyFirewall(host.kernel, { ...request, others }))
     await rememberPolicies(host, project, planned)
     const removal = serviceAddressBatch(gone.map((at) => ({ ...at, verb: 'del' })))
@@ -69,6 +76,10 @@ async function applyOne(
     return outcome
   }
 }
+
+/** Who is only on networks of others may publish ports all the same. */
+const isEmpty = ({ networks, published, services, policies }: FirewallStep['args']): boolean =>
+  networks.length + published.length + services.length === 0 && policies === undefined
 
 /** With rules in the chains of others; where somebody forbids that, without them. */
 async function besideOthers(
@@ -104,10 +115,6 @@ export async function firewallCautions(
   )
   return opens ? host.others.cautions() : []
 }
-
-const recordsOf = async (host: LinuxHost, project: string): Promise<readonly NetworkRecord[]> => [
-  ...(await host.records.of(project)).networks.values(),
-]
 
 async function knownNetworks(
   host: LinuxHost,
@@ -182,7 +189,7 @@ async function leased(
     if (address !== undefined) return address
     throw new PakError('network', `firewall: \`${holder}\` has no address in \`${network}\``)
   }
-  const { networks } = await host.records.of(projectName)
+  const networks = networksFor(host, projectName)
   return {
     published: published.flatMap(({ ipv4: _, ipv6: __, network, ...port }) =>
       sides(
@@ -232,14 +239,19 @@ async function forgetAddresses(
 ): Promise<readonly { readonly bridge: string; readonly address: string }[]> {
   const wanted = new Set(services.map(({ service, network }) => `${network} ${service}`))
   const gone: { bridge: string; address: string }[] = []
-  for (const record of await recordsOf(host, projectName)) {
+  for (const record of networksFor(host, projectName).values()) {
     const lost = Object.entries(serviceAddresses(record)).filter(
       ([service]) => !wanted.has(`${record.spec.name} ${service}`),
     )
     if (lost.length === 0) continue
     const holders = new Set(lost.map(([service]) => serviceLease(service)))
-    const leases = Object.entries(record.leases).filter(([holder]) => !holders.has(holder))
-    await host.records.putNetwork(projectName, { ...record, leases: Object.fromEntries(leases) })
+    const at = { project: projectName, network: record.spec.name }
+    await changeNetwork(host, at, (now) => ({
+      ...now,
+      leases: Object.fromEntries(
+        Object.entries(now.leases).filter(([holder]) => !holders.has(holder)),
+      ),
+    }))
     gone.push(...lost.map(([, address]) => ({ bridge: record.bridge, address })))
   }
   return gone

@@ -6,6 +6,7 @@ import type {
   ObservedState,
 } from '../../model/observed.ts'
 import { ANY_HOST, ANY_HOST6 } from '../../model/port.ts'
+import { isForeign } from '../../model/shared.ts'
 import type { Publication as FirewallPort, ServiceAddress } from '../../network/firewall.ts'
 import { observeFirewall } from '../../network/firewall-observe.ts'
 import { isClosed, nameOf } from '../../network/firewall-others.ts'
@@ -15,6 +16,7 @@ import { type Differences, differences, limitDrift } from './drift.ts'
 import { firewallNetwork } from './firewall.ts'
 import { dueHooks } from './greet.ts'
 import type { LinuxHost } from './host.ts'
+import { networksFor } from './joined.ts'
 import { observePolicies, policyTableAsked } from './policies.ts'
 import {
   type ContainerRecord,
@@ -41,6 +43,7 @@ export async function inspectProject(host: LinuxHost, scope: InspectScope): Prom
     record,
     containers,
     networks: byName(records.networks).map((network) => observeNetwork(network, drift)),
+    ...observeElsewhere(host, scope),
     volumes: byName(records.volumes).map(({ spec }) => ({
       spec,
       mountpoint: host.layout.volume(scope.project, spec.name),
@@ -103,13 +106,24 @@ function observeNetwork(record: NetworkRecord, { networks }: Differences): Obser
   return { spec, subnet, gateway, ...ipv6, bridge, services: serviceAddresses(record), drift }
 }
 
+/** Networks of others that this project's containers are on, or could be. */
+function observeElsewhere(
+  host: LinuxHost,
+  { project, only }: InspectScope,
+): Pick<ObservedState, 'elsewhere'> {
+  if (only === 'containers') return {}
+  const others = byName(networksFor(host, project)).filter(({ spec }) => isForeign(spec.name))
+  return others.length === 0 ? {} : { elsewhere: others.map((one) => observeNetwork(one, NONE)) }
+}
+
 async function observePublished(
   host: LinuxHost,
-  records: ProjectRecords,
+  own: ProjectRecords,
   { project, only }: InspectScope,
 ): Promise<ObservedFirewall> {
-  if (only === 'containers' || records.project === null)
+  if (only === 'containers' || own.project === null)
     return { networks: [], published: [], services: [], closed: [] }
+  const records = { ...own, project: own.project, networks: networksFor(host, project) }
   const networks = [...records.networks.values()]
   const { policies: planned } = records.project
   const had = networks.some((record) => Object.keys(serviceAddresses(record)).length > 0)
@@ -118,12 +132,13 @@ async function observePublished(
   const { dnsPort } = host
   const [seen, others] = await Promise.all([
     observeFirewall(host.kernel, table, { lifts, policies: policyTableAsked(host, records) }),
-    networks.length === 0 ? [] : host.others.look(),
+    own.networks.size === 0 ? [] : host.others.look(),
   ])
   const facts = projectFirewall(seen, {
     project,
     dnsPort,
-    networks: networks.map(firewallNetwork),
+    networks: [...own.networks.values()].map(firewallNetwork),
+    joined: networks.filter(({ spec }) => isForeign(spec.name)).map(firewallNetwork),
   })
   const owners = new Map(
     networks.flatMap(({ leases, ipv6 }) =>

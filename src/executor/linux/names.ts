@@ -1,4 +1,5 @@
 import { isOneOff } from '../../model/one-off.ts'
+import { foreignName, placeOf } from '../../model/shared.ts'
 import type {
   Zone,
   ZoneContainer,
@@ -7,6 +8,7 @@ import type {
   ZoneService,
 } from '../../network/dns/zone.ts'
 import type { LinuxHost } from './host.ts'
+import { networksFor } from './joined.ts'
 import {
   type ContainerRecord,
   type NetworkRecord,
@@ -23,7 +25,7 @@ export function nameZone(host: LinuxHost): () => Zone {
     const now = `${host.records.version} ${unhealthy(host, projects).join(' ')}`
     if (now !== key) {
       key = now
-      zone = { networks: projects.flatMap((project) => networksOf(host, project)) }
+      zone = { networks: merged(projects.flatMap((project) => networksOf(host, project))) }
     }
     return zone
   }
@@ -38,13 +40,33 @@ function unhealthy(host: LinuxHost, projects: readonly ProjectRecords[]): readon
 const isHealthy = (host: LinuxHost, { spec, id, run }: ContainerRecord): boolean =>
   spec.healthcheck === null || host.healthOf(id, run?.startedAt ?? '') === 'healthy'
 
+/** One entry for each network, with who is on it of every project. */
+function merged(parts: readonly ZoneNetwork[]): readonly ZoneNetwork[] {
+  const networks = new Map<string, ZoneNetwork>()
+  for (const part of parts) {
+    const known = networks.get(part.id)
+    if (known === undefined) networks.set(part.id, part)
+    else
+      networks.set(part.id, {
+        ...known,
+        containers: [...known.containers, ...part.containers],
+        services: [...known.services, ...part.services],
+        names: [...known.names, ...part.names],
+      })
+  }
+  return [...networks.values()]
+}
+
+/** A project's part in its own networks and in those of others. */
 function networksOf(host: LinuxHost, project: ProjectRecords): readonly ZoneNetwork[] {
   const records = [...project.containers.values()]
-  return [...project.networks.values()].map((network) => ({
-    id: `${project.name}/${network.spec.name}`,
+  return [...networksFor(host, project.name).values()].map((network) => ({
+    id: foreignName(placeOf(project.name, network.spec.name)),
     internal: network.spec.internal,
     gateways: [network.gateway, ...(network.ipv6 === undefined ? [] : [network.ipv6.gateway])],
-    containers: records.flatMap((record) => memberOf(host, record, network)),
+    containers: records.flatMap((record) =>
+      memberOf(host, record, network).map((member) => ({ ...member, project: project.name })),
+    ),
     services: servicesOf(records, network),
     names: records.flatMap((record) => [
       ...namesOf(record, network, 'service'),

@@ -2,7 +2,6 @@ import { join } from 'node:path'
 import { PakError } from '../../errors.ts'
 import { withHostLock } from '../../kernel/host-lock.ts'
 import { ipBatch } from '../../kernel/ip.ts'
-import type { Attachment } from '../../model/desired.ts'
 import type { StepOf } from '../../model/plan.ts'
 import {
   allowForwarding,
@@ -12,13 +11,14 @@ import {
   removeBridges,
   vethName,
 } from '../../network/bridge.ts'
-import { chooseSubnet, gatewayOf, hostRoutes, lease } from '../../network/ipam.ts'
-import { block6, chooseSubnet6, gateway6Of, hostRoutes6, lease6 } from '../../network/ipam6.ts'
+import { chooseSubnet, gatewayOf, hostRoutes } from '../../network/ipam.ts'
+import { block6, chooseSubnet6, gateway6Of, hostRoutes6 } from '../../network/ipam6.ts'
 import { parseCidr } from '../../network/ipv4.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
-import { expected, forEach } from './batch.ts'
+import { failureOf, forEach } from './batch.ts'
 import type { LinuxHost } from './host.ts'
-import { type ContainerRecord, type NetworkRecord, serviceAddresses } from './records.ts'
+import { everyServiceAddress, guestsOf } from './joined.ts'
+import type { ContainerRecord, NetworkRecord } from './records.ts'
 
 /** Records and bridges of all networks that are asked for, in one `ip` batch. */
 export async function createNetworks(
@@ -51,7 +51,10 @@ async function choose(
     const known = networks.get(args.network.name)
     if (known === undefined && args.network.bridge !== undefined)
       await refuseForeignBridge(host, args.network.bridge)
-    const record = known ?? describe(host, context.project, args.network, { taken, taken6 })
+    const record =
+      known === undefined
+        ? describe(host, context.project, args.network, { taken, taken6 })
+        : { ...known, spec: args.network }
     taken.push(record.subnet)
     if (record.ipv6 !== undefined) taken6.push(record.ipv6.subnet)
     records.push(record)
@@ -66,7 +69,13 @@ async function bringUp(
 ): Promise<StepOutcome> {
   const { networks } = await host.records.of(projectName)
   const added = records.filter(({ spec }) => !networks.has(spec.name))
-  for (const record of records) await host.records.putNetwork(projectName, record)
+  await Promise.all(
+    records.map((record) => {
+      // Leases may have been taken since it was read.
+      const now = networks.get(record.spec.name)
+      return host.records.putNetwork(projectName, { ...(now ?? record), spec: record.spec })
+    }),
+  )
   try {
     await allowForwarding(host.kernel)
     await createBridges(
@@ -75,7 +84,7 @@ async function bringUp(
         name: record.bridge,
         gateway: record.gateway,
         prefix: parseCidr(record.subnet).prefix,
-        services: Object.values(serviceAddresses(record)),
+        services: everyServiceAddress(record),
         ...bridgeOptions(record),
       })),
     )
@@ -114,16 +123,15 @@ async function reattach(
   projectName: string,
   networks: readonly NetworkRecord[],
 ): Promise<void> {
-  const { containers } = await host.records.of(projectName)
   const wanted = networks.flatMap(({ spec, bridge }) =>
-    [...containers.values()].flatMap((record) =>
-      record.run !== null && record.addresses[spec.name] !== undefined
-        ? {
-            host: hostEnd(host, record, { network: spec.name, pid: record.run.pid }),
+    guestsOf(host, projectName, spec.name).flatMap(({ record, called }) =>
+      record.run === null
+        ? []
+        : {
+            host: hostEnd(host, record, { network: called, pid: record.run.pid }),
             bridge,
             isolated: spec.isolated ?? false,
-          }
-        : [],
+          },
     ),
   )
   if (wanted.length === 0) return
@@ -146,118 +154,6 @@ export async function hostEnds(host: LinuxHost, record: ContainerRecord): Promis
   const pid = Number(await host.kernel.readText(join(host.layout.bundle(record.id), 'pid')))
   if (!Number.isSafeInteger(pid) || pid < 2) return []
   return Object.keys(record.addresses).map((network) => hostEnd(host, record, { network, pid }))
-}
-
-interface LeaseRequest {
-  readonly container: string
-  /** See `lease`. */
-  readonly reserved?: readonly string[]
-  readonly fromTop?: boolean
-  readonly networks: readonly Attachment[]
-}
-
-/**
- * Addresses for many containers, with one write a network. A container that had an address in a
- * network gets it again. What cannot be leased is that request's PakError.
- */
-export async function leaseAddresses(
-  host: LinuxHost,
-  projectName: string,
-  requests: readonly LeaseRequest[],
-): Promise<readonly (Readonly<Record<string, string>> | PakError)[]> {
-  const { networks } = await host.records.of(projectName)
-  const changed = new Set<string>()
-  const leased = requests.map(({ networks: attachments, ...request }) => {
-    const { container } = request
-    try {
-      return Object.fromEntries(
-        attachments.map(({ network, ipv4 }) => {
-          const record = networks.get(network)
-          if (record === undefined)
-            throw new PakError('conflict', `lease address \`${container}\`: no network ${network}`)
-          const address = lease(leaseOf(record, { ...request, wanted: ipv4 }))
-          if (record.leases[container] !== address) {
-            networks.set(network, { ...record, leases: { ...record.leases, [container]: address } })
-            changed.add(network)
-          }
-          return [network, address]
-        }),
-      )
-    } catch (error) {
-      const outcome = expected(error)
-      if (outcome === null) throw error
-      return outcome
-    }
-  })
-  leaseAddresses6(networks, requests, { leased, changed })
-  for (const name of changed) {
-    const record = networks.get(name)
-    if (record !== undefined) await host.records.putNetwork(projectName, record)
-  }
-  return leased
-}
-
-/** What the file sets aside is held by a word that is no container's name. */
-const auxLease = (name: string): string => `aux/${name}`
-
-function auxLeases(spec: NetworkRecord['spec'], family: 4 | 6): Readonly<Record<string, string>> {
-  const own = Object.entries(spec.auxAddresses ?? {}).filter(
-    ([, address]) => address.includes(':') === (family === 6),
-  )
-  return Object.fromEntries(own.map(([name, address]) => [auxLease(name), address]))
-}
-
-function leaseOf<T extends object>(record: NetworkRecord, request: T) {
-  const { subnet, gateway, spec } = record
-  const range = spec.ipRange === undefined ? {} : { range: spec.ipRange }
-  const leases = { ...record.leases, ...auxLeases(spec, 4) }
-  return { subnet, gateway, leases, ...range, ...request }
-}
-
-/** For whoever has got an IPv4 address on a network that has IPv6, too; not for addresses of services. */
-function leaseAddresses6(
-  networks: Map<string, NetworkRecord>,
-  requests: readonly LeaseRequest[],
-  { leased, changed }: { leased: (object | PakError)[]; changed: Set<string> },
-): void {
-  for (const [index, { container, networks: attachments, fromTop = false }] of requests.entries())
-    for (const { network, ipv6 } of attachments) {
-      const [record, answer] = [networks.get(network), leased[index]]
-      if (record?.ipv6 === undefined || fromTop || answer instanceof PakError) continue
-      try {
-        const address = leaseOf6(record, container, ipv6 ?? null)
-        if (record.ipv6.leases[container] === address) continue
-        const leases = { ...record.ipv6.leases, [container]: address }
-        networks.set(network, { ...record, ipv6: { ...record.ipv6, leases } })
-        changed.add(network)
-      } catch (error) {
-        leased[index] = failureOf(error)
-      }
-    }
-}
-
-function leaseOf6(record: NetworkRecord, container: string, wanted: string | null): string {
-  const { ipv6, spec, subnet } = record
-  const address = record.leases[container]
-  if (ipv6 === undefined || address === undefined)
-    throw new PakError('network', `lease address \`${container}\`: it has none of IPv4`)
-  const leases = { ...ipv6.leases, ...auxLeases(spec, 6) }
-  return lease6({ ...ipv6, leases, container, wanted, ipv4: { address, subnet } })
-}
-
-/** Network -> IPv6 address of a container on those of `networks` that have IPv6. */
-export async function addresses6Of(
-  host: LinuxHost,
-  projectName: string,
-  { container, networks: attached }: LeaseRequest,
-): Promise<Readonly<Record<string, string>>> {
-  const { networks } = await host.records.of(projectName)
-  return Object.fromEntries(
-    attached.flatMap(({ network }) => {
-      const address = networks.get(network)?.ipv6?.leases[container]
-      return address === undefined ? [] : [[network, address]]
-    }),
-  )
 }
 
 /** What of a network's bridge is only there where it is declared. */
@@ -319,10 +215,4 @@ function describe6(
 ): NonNullable<NetworkRecord['ipv6']> {
   const subnet = declared ?? chooseSubnet6(seed, taken)
   return { subnet, gateway: gateway ?? gateway6Of(subnet), leases: {} }
-}
-
-function failureOf(error: unknown): PakError {
-  const outcome = expected(error)
-  if (outcome === null) throw error
-  return outcome
 }

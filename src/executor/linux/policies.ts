@@ -14,6 +14,7 @@ import {
   policyTableName,
 } from '../../network/policy-table.ts'
 import type { LinuxHost } from './host.ts'
+import { withJoined } from './joined.ts'
 import type { NetworkRecord, ProjectRecords } from './records.ts'
 
 /** The firewall's part of planned policies: addresses as they are leased. */
@@ -44,7 +45,7 @@ export async function rememberPolicies(
 
 /** A container that no plan has: it comes under its service's policies before it has an interface. */
 export async function admitToPolicies(host: LinuxHost, projectName: string): Promise<void> {
-  const records = await host.records.of(projectName)
+  const records = await withJoined(host, projectName)
   const wanted = wantedTable(host, records)
   if (wanted === null) return
   const { policies } = await observeFirewall(host.kernel, host.layout.table, {

@@ -3,6 +3,7 @@ import type { StepOf } from '../../model/plan.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
 import { forEach } from './batch.ts'
 import type { LinuxHost } from './host.ts'
+import { forgetLeases } from './joined.ts'
 import { reserveAbove } from './reservations.ts'
 
 /** The project's record and its parent cgroup, whose limits are the ceiling for all its containers. */
@@ -29,6 +30,7 @@ export function removeProjects(
   return forEach(steps, context, async () => {
     await host.cgroups.removeParent(host.layout.projectCgroup(context.project))
     host.logs.forget(context.project)
+    await forgetLeases(host, context.project, null)
     await host.records.dropProject(context.project)
     if ((await host.records.projectNames()).length === 0)
       await host.cgroups.removeParent(`/${host.layout.cgroupParent}`)

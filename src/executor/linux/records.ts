@@ -27,19 +27,21 @@ export interface NetworkRecord {
   }
   /**
    * Container name -> address. Kept while the network lives, so that a recreate gets its own again.
-   * Under `serviceLease`, a word that is no container's name, the address of a service.
+   * Under `serviceLease`, a word that is no container's name, the address of a service. Those of other
+   * projects have `<project>/` before them.
    */
   readonly leases: Readonly<Record<string, string>>
 }
 
 const SERVICE_LEASE = 'service:'
 export const serviceLease = (service: string): string => `${SERVICE_LEASE}${service}`
+export const isServiceLease = (holder: string): boolean => holder.startsWith(SERVICE_LEASE)
 
 /** Service -> the address that it has in a network. */
 export const serviceAddresses = ({ leases }: NetworkRecord): Readonly<Record<string, string>> =>
   Object.fromEntries(
     Object.entries(leases)
-      .filter(([holder]) => holder.startsWith(SERVICE_LEASE))
+      .filter(([holder]) => isServiceLease(holder))
       .map(([holder, address]) => [holder.slice(SERVICE_LEASE.length), address]),
   )
 
@@ -123,6 +125,8 @@ export class RecordStore {
   readonly #layout: Layout
   readonly #projects = new Map<string, Promise<ProjectRecords>>()
   readonly #loaded = new Map<string, ProjectRecords>()
+  /** Ends of what is being written, by path: what several change is written one after the other. */
+  readonly #turns = new Map<string, Promise<void>>()
   /** Files that this process has written, with their lines: the end of any other may be torn. */
   readonly #lines = new Map<string, number>()
   #version = 0
@@ -155,6 +159,11 @@ export class RecordStore {
     return [...this.#loaded.values()]
   }
 
+  /** What has been read of a project, without waiting; `null`: nothing. */
+  peek(projectName: string): ProjectRecords | null {
+    return this.#loaded.get(projectName) ?? null
+  }
+
   /** Grows with every change: what was made from the records is good as long as it stays. */
   get version(): number {
     return this.#version
@@ -175,9 +184,17 @@ export class RecordStore {
   }
 
   async putNetwork(projectName: string, record: NetworkRecord): Promise<void> {
-    const records = await this.of(projectName)
-    records.networks.set(record.spec.name, record)
-    await this.#write(this.#path(projectName, 'networks', record.spec.name), record)
+    // Other projects lease here, too: what they read must be what was put last.
+    this.#loaded.get(projectName)?.networks.set(record.spec.name, record)
+    this.#version += 1
+    const known = this.#loaded.get(projectName)
+    const { networks } = known ?? (await this.of(projectName))
+    if (known === undefined) networks.set(record.spec.name, record)
+    const path = this.#path(projectName, 'networks', record.spec.name)
+    await this.#inTurn(path, async () => {
+      const now = networks.get(record.spec.name)
+      if (now !== undefined) await this.#write(path, now)
+    })
   }
 
   async putVolume(projectName: string, record: VolumeRecord): Promise<void> {
@@ -203,6 +220,7 @@ export class RecordStore {
   async drop(projectName: string, kind: Kind, name: string): Promise<void> {
     const records = await this.of(projectName)
     const path = this.#path(projectName, kind, name)
+    await this.#turns.get(path)
     rmSync(path, { force: true })
     this.#lines.delete(path)
     records[kind].delete(name)
@@ -223,6 +241,17 @@ export class RecordStore {
     for (const path of this.#lines.keys())
       if (path.startsWith(`${folder}/`)) this.#lines.delete(path)
     this.#version += 1
+  }
+
+  async #inTurn(path: string, work: () => Promise<void>): Promise<void> {
+    const turn = (this.#turns.get(path) ?? Promise.resolve()).then(work)
+    const end = turn.catch(() => {})
+    this.#turns.set(path, end)
+    try {
+      await turn
+    } finally {
+      if (this.#turns.get(path) === end) this.#turns.delete(path)
+    }
   }
 
   async #load(name: string): Promise<ProjectRecords> {

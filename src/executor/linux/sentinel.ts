@@ -44,8 +44,8 @@ export function startSentinel(
     settling ??= setTimeout(() => {
       settling = null
       host.others.forget()
-      for (const { name, project, networks } of host.records.loaded())
-        if (project !== null && networks.size > 0)
+      for (const { name, project, networks, containers } of host.records.loaded())
+        if (project !== null && networks.size + containers.size > 0)
           tell({ project: name, cause: 'firewall changed' })
     }, SETTLE_MS)
   })

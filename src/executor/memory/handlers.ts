@@ -114,7 +114,7 @@ function createNetwork(spec: StepOf<'network.create'>['args']['network'], at: Pl
   const project = recorded(at)
   const known = project.networks.get(spec.name)
   if (known !== undefined) {
-    project.networks.set(spec.name, { ...known, drift: null })
+    project.networks.set(spec.name, { ...known, spec, drift: null })
     return
   }
   const taken = new Map(

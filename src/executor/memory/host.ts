@@ -2,6 +2,7 @@ import { PakError } from '../../errors.ts'
 import type { Limits } from '../../model/limits.ts'
 import type { ObservedContainer, ObservedNetwork, ObservedVolume } from '../../model/observed.ts'
 import type { FirewallArgs } from '../../model/plan.ts'
+import { isForeign } from '../../model/shared.ts'
 import type { Health } from '../../model/status.ts'
 
 /** A container as the host in memory keeps it; replaced whole at every change. */
@@ -67,6 +68,8 @@ export function lease(
   container: string,
   to: { readonly network: string; readonly ipv4: string | null },
 ): void {
+  // Whatever others have is taken to be there.
+  if (isForeign(to.network)) return
   const network = project.networks.get(to.network)
   if (network === undefined) throw absent('lease an address', `network/${to.network}`)
   const leases = project.leases.get(to.network) ?? new Map<string, string>()

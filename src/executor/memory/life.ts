@@ -1,5 +1,6 @@
 import { PakError } from '../../errors.ts'
 import type { StepArgs } from '../../model/plan.ts'
+import { isForeign } from '../../model/shared.ts'
 import type { ContainerStatus } from '../../model/status.ts'
 import {
   absent,
@@ -56,6 +57,7 @@ export function pauseContainer(
 /** Networks up, volumes there, ports and networks known to the firewall, lenders of namespaces running. */
 function checkGround({ name, spec }: MemoryContainer, project: MemoryProject): void {
   for (const { network } of spec.networks) {
+    if (isForeign(network)) continue
     if (project.networks.get(network)?.drift !== null) throw absent('attach', `network/${network}`)
     if (!project.firewall.networks.includes(network)) {
       throw new PakError('network', `start, \`${name}\`: the firewall does not know \`${network}\``)

@@ -36,6 +36,8 @@ export interface ZoneService {
 /** A running container on one network; the same container has an entry in each of its networks. */
 export interface ZoneContainer {
   readonly name: string
+  /** Not there: the network's. */
+  readonly project?: string
   /** IPv4. */
   readonly address: string
   readonly address6?: string
@@ -92,14 +94,14 @@ interface Membership {
   readonly index: NetworkIndex
 }
 
-/** Two projects may have containers of one name; a container's networks are all in its own project. */
+/** Two projects may have containers of one name, also on one network. */
 function byContainer(
   networks: readonly { readonly network: ZoneNetwork; readonly index: NetworkIndex }[],
 ): Iterable<readonly Membership[]> {
   const groups = new Map<string, Membership[]>()
   for (const { network, index } of networks)
     for (const container of network.containers) {
-      const key = `${network.id.split('/')[0]}/${container.name}`
+      const key = `${container.project ?? network.id.split('/')[0]}/${container.name}`
       groups.set(key, [...(groups.get(key) ?? []), { container, network, index }])
     }
   return groups.values()

@@ -40,7 +40,7 @@ const CREATE: CommandSpec = {
 
 export const NETWORK: CommandSpec = {
   name: 'network',
-  summary: 'Make networks for several projects; list networks and who is on them',
+  summary: 'Networks: make them for several projects, see who is on them',
   examples: ['pak network create edge', 'pak network ls', 'pak network inspect front'],
   commands: [
     CREATE,

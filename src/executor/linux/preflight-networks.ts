@@ -61,7 +61,7 @@ export function usedNetworks(
     return new PakError(
       'conflict',
       `remove network \`${network}\`: ${guests.join(', ')} ${guests.length === 1 ? 'is' : 'are'} on it`,
-      { hint: 'take those projects down first, or pak network disconnect them' },
+      { hint: 'take those projects down first' },
     )
   })
 }

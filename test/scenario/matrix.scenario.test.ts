@@ -188,7 +188,10 @@ testUnless(
     }
     const [front] = JSON.parse(await pak.ok(['network', 'inspect', 'front']))
     assert.is(front.subnet6, 'fd00:91:1::/64')
-    assert.equal(front.containers['paktm-web-1'], { ip: '10.91.1.3', ip6: six, aliases: [] })
+    assert.equal(front.containers['paktm-web-1'], {
+      ...{ project: 'paktm', aliases: [] },
+      ...{ ip: '10.91.1.3', ip6: six },
+    })
     const unknown = await pak.run(['network', 'inspect', 'frnt'])
     assert.match(unknown.stderr, 'no such network in paktm')
     const events = await pak.ok(['events', '--since', '10m'])

@@ -62,8 +62,13 @@ export async function survey({
   decide,
   signal,
 }: Convergence): Promise<Survey> {
-  const desired = await load()
-  const observed = await executor.inspect({ project, images: imageReferences(desired) }, signal)
+  // The file is read while the machine is looked at: neither waits for the other.
+  const loading = load()
+  const images = async () => imageReferences(await loading)
+  const [desired, observed] = await Promise.all([
+    loading,
+    executor.inspect({ project, images }, signal),
+  ])
   const decided = decide(desired, observed)
   const request = { desired, observed, steps: decided.steps }
   const [problems, cautions] = await Promise.all([

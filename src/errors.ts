@@ -23,6 +23,7 @@ const CATALOGUE = {
   timeout: { exitStatus: 1, retry: true },
   cancelled: { exitStatus: 130, retry: false },
   plan_stale: { exitStatus: 1, retry: false },
+  unconfirmed: { exitStatus: 1, retry: false },
   apply: { exitStatus: 1, retry: true },
   agent: { exitStatus: 1, retry: true },
 } as const

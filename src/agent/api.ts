@@ -138,28 +138,31 @@ async function plan({ desk, request, words }: Exchange): Promise<unknown> {
 
 async function runUp(exchange: Exchange): Promise<undefined> {
   const project = parseProject(exchange.words[0])
-  const body = parseUpRequest(project, await readJson(exchange.request))
+  // Its turn begins before it is all here: see Transport.
+  const body = readJson(exchange.request).then((value) => parseUpRequest(project, value))
+  const detached = body.then(({ options }) => options.detached)
   const work = (caller: Caller) => up(exchange.desk.shop, project, body, caller)
-  await operate(exchange, { project, detached: body.options.detached, work })
+  await operate(exchange, { project, detached, work })
 }
 
 async function runDown(exchange: Exchange): Promise<undefined> {
   const project = parseProject(exchange.words[0])
   const body = parseDownRequest(project, await readJson(exchange.request))
   const work = (caller: Caller) => down(exchange.desk.shop, project, body, caller)
-  await operate(exchange, { project, detached: body.options.detached, work })
+  await operate(exchange, { project, detached: Promise.resolve(body.options.detached), work })
 }
 
 async function runAction(exchange: Exchange): Promise<undefined> {
   const project = parseProject(exchange.words[0])
   const body = parseActionRequest(await readJson(exchange.request))
   const work = (caller: Caller) => act(exchange.desk.shop, project, body, caller)
-  await operate(exchange, { project, detached: body.options.detached, work })
+  await operate(exchange, { project, detached: Promise.resolve(body.options.detached), work })
 }
 
 interface Operation {
   readonly project: string
-  readonly detached: boolean
+  /** Said by the request's body, which may still be on its way. */
+  readonly detached: Promise<boolean>
   readonly work: (caller: Caller) => Promise<ResultLine>
 }
 
@@ -168,8 +171,15 @@ async function operate(exchange: Exchange, { project, detached, work }: Operatio
   const { desk, response } = exchange
   const lines = new LineWriter(response)
   const gone = new AbortController()
+  let stays = false
+  detached.then(
+    (yes) => {
+      stays = yes
+    },
+    () => {},
+  )
   response.once('close', () => {
-    if (!detached && !response.writableFinished) gone.abort()
+    if (!stays && !response.writableFinished) gone.abort()
   })
   const report: Caller['report'] = (line) => lines.write(line)
   const result = await desk.loop.exclusive(project, () => work({ signal: gone.signal, report }))

@@ -59,11 +59,23 @@ export class AgentClient {
   }
 
   up(project: string, request: UpRequest, signal?: AbortSignal): AsyncIterable<OperationLine> {
-    return this.#operate(`/v1/projects/${project}/up`, request, signal)
+    return this.#operate(upPath(project), { body: request }, signal)
+  }
+
+  /**
+   * The same for a manifest that is still being read: the agent looks at the machine meanwhile. It is asked
+   * at once, not when the lines are read.
+   */
+  upPending(
+    project: string,
+    pending: Promise<UpRequest>,
+    signal?: AbortSignal,
+  ): AsyncIterable<OperationLine> {
+    return begun(this.#operate(upPath(project), { pending }, signal))
   }
 
   down(project: string, request: DownRequest, signal?: AbortSignal): AsyncIterable<OperationLine> {
-    return this.#operate(`/v1/projects/${project}/down`, request, signal)
+    return this.#operate(`/v1/projects/${project}/down`, { body: request }, signal)
   }
 
   action(
@@ -71,7 +83,7 @@ export class AgentClient {
     request: ActionRequest,
     signal?: AbortSignal,
   ): AsyncIterable<OperationLine> {
-    return this.#operate(`/v1/projects/${project}/action`, request, signal)
+    return this.#operate(`/v1/projects/${project}/action`, { body: request }, signal)
   }
 
   /** `null`: of all projects. */
@@ -188,11 +200,11 @@ export class AgentClient {
 
   async *#operate(
     path: string,
-    body: unknown,
+    content: Pick<Call, 'body' | 'pending'>,
     signal: AbortSignal | undefined,
   ): AsyncGenerator<OperationLine> {
     // Applying is idempotent: as long as nothing was answered, it may be asked again.
-    const call = { method: 'POST', path, body, idempotent: true, signal } as const
+    const call = { method: 'POST', path, ...content, idempotent: true, signal } as const
     for await (const line of this.#transport.lines(call) as AsyncIterable<unknown>) {
       const known = line as OperationLine
       if (known.type === 'result') await gone(known.leaving)
@@ -220,6 +232,21 @@ async function gone(pids: readonly number[]): Promise<void> {
 async function isThere(pid: number): Promise<boolean> {
   return (await identify(hostKernel, pid)) !== null
 }
+
+/** A generator that does not wait for its reader to begin. */
+function begun<T>(source: AsyncGenerator<T>): AsyncGenerator<T> {
+  const first = source.next()
+  // Whoever never reads it does not want to know.
+  first.catch(() => {})
+  return (async function* () {
+    const { done, value } = await first
+    if (done === true) return
+    yield value
+    yield* source
+  })()
+}
+
+const upPath = (project: string): string => `/v1/projects/${project}/up`
 
 const samplePath = (what: 'stats' | 'top', { project, sampleMs }: SampleQuery): string =>
   `/v1/${what}${query({ project, sampleMs: String(sampleMs) })}`

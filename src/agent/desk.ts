@@ -82,7 +82,7 @@ export class Desk {
   }
 
   inspect(project: string): Promise<ObservedState> {
-    return this.shop.parts.executor.inspect({ project, images: [] })
+    return this.shop.parts.executor.inspect({ project })
   }
 
   /**
@@ -127,7 +127,7 @@ export class Desk {
   ): Promise<readonly ObservedState[]> {
     const { executor } = this.shop.parts
     const names = project === null ? await executor.projects() : [project]
-    const scope = only === undefined ? { images: [] } : { images: [], only }
+    const scope = only === undefined ? {} : { only }
     return Promise.all(names.map((name) => executor.inspect({ ...scope, project: name })))
   }
 }

@@ -44,9 +44,7 @@ export async function unusedByHand(desk: Desk): Promise<readonly string[]> {
   const { networks } = (await desk.shop.kept.read(SHARED)) ?? NOTHING
   const { executor } = desk.shop.parts
   const projects = await Promise.all(
-    (await executor.projects()).map((project) =>
-      executor.inspect({ project, images: [], only: 'containers' }),
-    ),
+    (await executor.projects()).map((project) => executor.inspect({ project, only: 'containers' })),
   )
   const used = new Set(
     projects.flatMap(({ containers }) =>
@@ -74,7 +72,12 @@ async function settle({ shop }: Desk, desired: DesiredState): Promise<void> {
   const result =
     desired.networks.length === 0
       ? await down(shop, SHARED, { desired: null, options }, CALLER)
-      : await up(shop, SHARED, { desired, options: UP, expectedPlan: null }, CALLER)
+      : await up(
+          shop,
+          SHARED,
+          Promise.resolve({ desired, options: UP, expectedPlan: null }),
+          CALLER,
+        )
   requireDone(result)
 }
 

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { errorFacts, PakError } from '../errors.ts'
 
 const BODY_LIMIT_BYTES = 16 * 1024 * 1024
@@ -14,8 +15,27 @@ export function refuseBrowsers({ headers }: IncomingMessage): void {
     throw new RequestError(403, 'request: only pak itself may use this socket')
 }
 
-/** The body as JSON; at most 16 MiB. */
+/**
+ * So long may a body be on its way. A client begins its request while it still reads the file that the
+ * request is about: nobody may wait for one that was stopped over that.
+ */
+const BODY_LIMIT_MS = 15_000
+
+/** The body as JSON; at most 16 MiB, within 15 seconds. */
 export async function readJson(request: IncomingMessage): Promise<unknown> {
+  const settled = new AbortController()
+  const late = sleep(BODY_LIMIT_MS, null, { signal: settled.signal }).then(() => {
+    throw new RequestError(408, `request: no whole body within ${BODY_LIMIT_MS} ms`)
+  })
+  try {
+    return await Promise.race([wholeJson(request), late])
+  } finally {
+    late.catch(() => {})
+    settled.abort()
+  }
+}
+
+async function wholeJson(request: IncomingMessage): Promise<unknown> {
   const chunks: Buffer[] = []
   let size = 0
   for await (const chunk of request as AsyncIterable<Buffer>) {
@@ -115,6 +135,7 @@ function statusOf(error: unknown): number {
       return 404
     case 'conflict':
     case 'plan_stale':
+    case 'unconfirmed':
     case 'port_taken':
     case 'subnet_taken':
       return 409

@@ -1,5 +1,5 @@
 import { survey } from '../converge.ts'
-import { errorFacts } from '../errors.ts'
+import { errorFacts, PakError } from '../errors.ts'
 import type { ApplyResult } from '../executor/apply.ts'
 import type { DesiredState } from '../model/desired.ts'
 import type { ObservedState } from '../model/observed.ts'
@@ -23,7 +23,7 @@ import type {
   UpOptions,
   UpRequest,
 } from './wire.ts'
-import { perform, requireSamePlan, type Work, type Workshop } from './work.ts'
+import { type Order, perform, requireSamePlan, type Work, type Workshop } from './work.ts'
 
 /** Who listens to an operation, and how it is told to end. */
 export interface Caller {
@@ -62,13 +62,24 @@ export async function planUp(
 export async function up(
   shop: Workshop,
   project: string,
-  { desired, options, expectedPlan, oneOff = null }: UpRequest,
+  request: Promise<UpRequest>,
   caller: Caller,
 ): Promise<ResultLine> {
   beginAnew(shop, project)
-  const decide = decideUp(shop, options, await otherOrigin(shop, project, options.origin))
   const { result } = await perform(shop, {
     ...workOf(project, 'up', caller),
+    order: async () => orderUp(shop, project, await request),
+  })
+  return resultLine(result, caller.signal)
+}
+
+async function orderUp(
+  shop: Workshop,
+  project: string,
+  { desired, options, expectedPlan, keepData, oneOff = null }: UpRequest,
+): Promise<Order> {
+  const decide = decideUp(shop, options, await otherOrigin(shop, project, options.origin))
+  return {
     desired,
     decide: (wanted, observed) => {
       const whole = decide(wanted, observed)
@@ -76,13 +87,22 @@ export async function up(
       requireSamePlan(expectedPlan, planned)
       return planned
     },
-    onAccepted: async () => {
+    onAccepted: async (planned) => {
+      if (keepData) requireHarmless(planned)
       const before = await shop.kept.read(project)
       await shop.kept.write(project, keptAfter(before, desired, { options, oneOff }))
       if (options.origin !== null) await shop.kept.writeOrigin(project, options.origin)
     },
-  })
-  return resultLine(result, caller.signal)
+  }
+}
+
+function requireHarmless({ project, steps }: Plan): void {
+  const lost = new Set(steps.filter(({ destroys }) => destroys).map(({ on }) => on))
+  if (lost.size > 0)
+    throw new PakError(
+      'unconfirmed',
+      `up \`${project}\`: destroys the data of ${[...lost].join(', ')}`,
+    )
 }
 
 /** A user's word ends what the loop remembers of earlier trouble: back-off, contests, what was told. */
@@ -111,10 +131,12 @@ export async function down(
   beginAnew(shop, project)
   const { result } = await perform(shop, {
     ...workOf(project, 'down', caller),
-    desired: desired ?? (await shop.kept.read(project)),
-    decide: (wanted, observed) => planDown(wanted, observed, options),
-    // From here on nobody wants the project: an agent that is killed now finishes the job.
-    onAccepted: () => shop.kept.remove(project),
+    order: async () => ({
+      desired: desired ?? (await shop.kept.read(project)),
+      decide: (wanted, observed) => planDown(wanted, observed, options),
+      // From here on nobody wants the project: an agent that is killed now finishes the job.
+      onAccepted: () => shop.kept.remove(project),
+    }),
   })
   if (!(await shop.parts.executor.projects()).includes(project)) await shop.kept.sweep(project)
   return resultLine(result, caller.signal)
@@ -130,13 +152,15 @@ export async function act(
   const { result } = await perform(shop, {
     ...workOf(project, 'action', caller),
     cause: action,
-    desired: await shop.kept.read(project),
-    decide: (_, observed) => planAction(action, observed, { ...options, services }),
-    onAccepted: async () => {
-      const before = await shop.kept.read(project)
-      if (action === 'rm' && before !== null)
-        await shop.kept.write(project, keptAfterRemove(before, services))
-    },
+    order: async () => ({
+      desired: await shop.kept.read(project),
+      decide: (_, observed) => planAction(action, observed, { ...options, services }),
+      onAccepted: async () => {
+        const before = await shop.kept.read(project)
+        if (action === 'rm' && before !== null)
+          await shop.kept.write(project, keptAfterRemove(before, services))
+      },
+    }),
   })
   return resultLine(result, caller.signal)
 }
@@ -162,17 +186,20 @@ export async function pass(
     ...workOf(project, 'loop', NOBODY),
     cause,
     hurry,
-    desired,
-    decide: (wanted, seen) => {
-      plannedAt = shop.now()
-      if (wanted === null) return nothing(project)
-      const options = loopOptions(shop, project, plannedAt)
-      const modes = tolerated(wanted, seen)
-      if (modes.size === 0) return plan(wanted, seen, options)
-      found = reportedBy(plan(wanted, seen, options), modes)
-      return plan(wanted, seen, { ...options, leave: new Set([...options.leave, ...modes.keys()]) })
-    },
-    onAccepted: async () => {},
+    order: async () => ({
+      desired,
+      decide: (wanted, seen) => {
+        plannedAt = shop.now()
+        if (wanted === null) return nothing(project)
+        const options = loopOptions(shop, project, plannedAt)
+        const modes = tolerated(wanted, seen)
+        if (modes.size === 0) return plan(wanted, seen, options)
+        found = reportedBy(plan(wanted, seen, options), modes)
+        const leave = new Set([...options.leave, ...modes.keys()])
+        return plan(wanted, seen, { ...options, leave })
+      },
+      onAccepted: async () => {},
+    }),
   })
   shop.events.add(shop.contest.count(planned, plannedAt))
   shop.events.add(shop.reports.news(project, found, plannedAt))

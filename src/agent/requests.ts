@@ -33,10 +33,12 @@ export function parsePlanRequest(project: string, body: unknown): PlanRequest {
 }
 
 export function parseUpRequest(project: string, body: unknown): UpRequest {
-  const { expectedPlan, oneOff = null } = record(body, 'body')
+  const given = record(body, 'body')
+  const { expectedPlan, oneOff = null } = given
   return {
     ...parsePlanRequest(project, body),
     expectedPlan: parsePlan(expectedPlan ?? null),
+    keepData: flag(given, 'keepData'),
     oneOff: oneOff === null ? null : parseName(oneOff, 'oneOff'),
   }
 }

@@ -16,6 +16,11 @@ export interface Call {
   readonly method: 'GET' | 'POST' | 'DELETE'
   readonly path: string
   readonly body?: unknown
+  /**
+   * A body that is still being made. The head goes ahead, and the agent does what it can with that. When
+   * it rejects, the request is taken back, and the call rejects with the same.
+   */
+  readonly pending?: Promise<unknown>
   /** Sent as it is, instead of `body`. */
   readonly upload?: Readable
   readonly signal?: AbortSignal | undefined
@@ -109,7 +114,7 @@ export class Transport {
     }
   }
 
-  #once({ method, path, body, upload, signal }: Call): Promise<IncomingMessage> {
+  #once({ method, path, body, pending, upload, signal }: Call): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
       const text = body === undefined ? null : JSON.stringify(body)
       const request = httpRequest({
@@ -122,7 +127,13 @@ export class Transport {
       })
       request.once('response', resolve)
       request.once('error', reject)
-      if (upload === undefined) request.end(text ?? undefined)
+      if (pending !== undefined) {
+        request.flushHeaders()
+        pending.then(
+          (late) => request.end(JSON.stringify(late)),
+          (error) => request.destroy(error),
+        )
+      } else if (upload === undefined) request.end(text ?? undefined)
       else upload.once('error', (error) => request.destroy(error)).pipe(request)
     })
   }

@@ -58,6 +58,8 @@ export interface PlanRequest {
 export interface UpRequest extends PlanRequest {
   /** `pak up --plan FILE`: refuse with `plan_stale` unless planning now gives just this. */
   readonly expectedPlan: Plan | null
+  /** Refuse with `unconfirmed` what would lose data; the plan was told by then. */
+  readonly keepData?: boolean
   /** `pak run`: the service among those of `desired` that is made, not started, and not kept. */
   readonly oneOff?: string | null
 }

@@ -41,15 +41,21 @@ export interface Work {
   readonly project: string
   readonly verb: Verb
   readonly cause: string
-  readonly desired: DesiredState | null
-  readonly decide: (desired: DesiredState | null, observed: ObservedState) => Plan
   readonly signal: AbortSignal
   /** Ends only what waits. */
   readonly hurry?: AbortSignal
-  /** Before anything is touched, when nothing stands in the way. */
-  readonly onAccepted: (plan: Plan) => Promise<void>
+  /** Called once; the machine is looked at until it answers. */
+  readonly order: () => Promise<Order>
   readonly onPlan: (plan: Plan) => void
   readonly onEvent: (event: ApplyEvent) => void
+}
+
+/** What is wanted of a project. */
+export interface Order {
+  readonly desired: DesiredState | null
+  readonly decide: (desired: DesiredState | null, observed: ObservedState) => Plan
+  /** Before anything is touched, when nothing stands in the way. */
+  readonly onAccepted: (plan: Plan) => Promise<void>
 }
 
 export interface Finished {
@@ -64,8 +70,9 @@ export interface Finished {
  * journal, the events and the health checks of what this starts.
  */
 export async function perform(shop: Workshop, work: Work): Promise<Finished> {
-  const { project, signal, desired } = work
+  const { project, signal } = work
   await settleEnds(shop, project)
+  let order: Order | null = null
   let seen: ObservedState | null = null
   let record: Recorder | null = null
   const mayDie = shop.failpoint()
@@ -74,11 +81,14 @@ export async function perform(shop: Workshop, work: Work): Promise<Finished> {
       {
         project,
         executor: shop.parts.executor,
-        load: async () => desired,
+        load: async () => {
+          order = await work.order()
+          return order.desired
+        },
         decide: (wanted, observed) => {
           seen = observed
           shop.prober.sync(observed)
-          return work.decide(wanted, observed)
+          return known(order).decide(wanted, observed)
         },
         signal,
       },
@@ -88,8 +98,9 @@ export async function perform(shop: Workshop, work: Work): Promise<Finished> {
         onPlan: async (plan, problems) => {
           work.onPlan(plan)
           if (problems.length > 0) return
-          record = plan.steps.length > 0 ? new Recorder(shop, work, plan) : null
-          await work.onAccepted(plan)
+          record =
+            plan.steps.length > 0 ? new Recorder(shop, { ...work, ...known(order) }, plan) : null
+          await known(order).onAccepted(plan)
         },
         onEvent: (event) => {
           mayDie()
@@ -98,17 +109,22 @@ export async function perform(shop: Workshop, work: Work): Promise<Finished> {
         },
       },
     )
-    if (seen === null) throw new Error('perform: converge did not ask for a plan')
     endOf(record)?.end(result.failed.length === 0 && result.skipped.length === 0)
-    if (plan.steps.length > 0 && hasChecks(desired, seen)) await refreshHealth(shop, project)
-    return { plan, result, observed: seen }
+    if (plan.steps.length > 0 && hasChecks(known<Order>(order).desired, known(seen)))
+      await refreshHealth(shop, project)
+    return { plan, result, observed: known<ObservedState>(seen) }
   } catch (error) {
     endOf(record)?.end(false)
     throw error
   }
 }
 
-/** Assigned in a callback, where the compiler does not see it. */
+/** Assigned in a callback that converge has called by now, where the compiler does not see it. */
+function known<T>(value: T | null): T {
+  if (value === null) throw new Error('perform: converge did not ask for a plan')
+  return value
+}
+
 const endOf = (record: Recorder | null): Recorder | null => record
 
 function hasChecks(desired: DesiredState | null, observed: ObservedState | null): boolean {
@@ -120,7 +136,7 @@ function hasChecks(desired: DesiredState | null, observed: ObservedState | null)
 
 /** Look again, so that what has just been started is checked. */
 export async function refreshHealth(shop: Workshop, project: string): Promise<void> {
-  shop.prober.sync(await shop.parts.executor.inspect({ project, images: [] }))
+  shop.prober.sync(await shop.parts.executor.inspect({ project }))
 }
 
 async function settleEnds(shop: Workshop, project: string): Promise<void> {
@@ -160,7 +176,7 @@ class Recorder {
   readonly #checks: boolean
   #refreshing: 'no' | 'running' | 'again' = 'no'
 
-  constructor(shop: Workshop, { project, verb, cause, desired }: Work, plan: Plan) {
+  constructor(shop: Workshop, { project, verb, cause, desired }: Work & Order, plan: Plan) {
     this.#shop = shop
     this.#project = project
     this.#steps = new Map(plan.steps.map((step) => [step.id, step]))

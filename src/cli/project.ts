@@ -53,9 +53,14 @@ async function unknownService(name: string, known: readonly string[]): Promise<P
  * has an error somewhere. A name that needs more than a look at the file is loaded in full.
  */
 export async function projectName(globals: Globals): Promise<string> {
+  return (await evidentName(globals)) ?? (await loadProject(globals)).desired.project
+}
+
+/** The same without loading anything; null where that would not be certain. */
+export async function evidentName(globals: Globals): Promise<string | null> {
   if (globals.projectName !== null) return checkedName(globals.projectName)
   const found = await firstFile(globals)
-  if (found === null) return (await loadProject(globals)).desired.project
+  if (found === null) return null
   const line = /^name[ \t]*:[ \t]*(.*)$/m.exec(found.text)
   if (line === null) {
     const folder = folderName(dirname(found.path))
@@ -63,7 +68,7 @@ export async function projectName(globals: Globals): Promise<string> {
     if (folder !== null && simple) return folder
   }
   const plain = /^(["']?)([a-z0-9][a-z0-9_-]{0,62})\1[ \t]*(#.*)?$/.exec(line?.[1] ?? '')
-  return plain?.[2] ?? (await loadProject(globals)).desired.project
+  return plain?.[2] ?? null
 }
 
 /** The same; null where nothing on the command line names a project and no folder up from here holds one. */

@@ -18,21 +18,22 @@ export async function openAgent(
   return ensureAgent(rootsOf(globals), signal, options)
 }
 
-/**
- * The same for a command with long work of its own to do meanwhile: once it is `underWay`, an agent that
- * has to be started boots by itself, and this process may block. `agent` may be awaited late, or never.
- */
-export function beginAgent(
-  globals: Globals,
-  signal: AbortSignal,
-): { readonly agent: Promise<AgentClient>; readonly underWay: Promise<void> } {
-  let begun = () => {}
-  const underWay = new Promise<void>((resolve) => {
+export interface Beginning {
+  /** May be awaited late, or never. */
+  readonly agent: Promise<AgentClient>
+  /** The agent, if it runs already; `null` when one boots by itself, and this process may block. */
+  readonly running: Promise<AgentClient | null>
+}
+
+/** The same for a command with long work of its own to do meanwhile, once it knows what is `running`. */
+export function beginAgent(globals: Globals, signal: AbortSignal): Beginning {
+  let begun = (_running: AgentClient | null) => {}
+  const running = new Promise<AgentClient | null>((resolve) => {
     begun = resolve
   })
-  const agent = openAgent(globals, signal, { onSpawn: begun })
-  agent.then(begun, begun)
-  return { agent, underWay }
+  const agent = openAgent(globals, signal, { onSpawn: () => begun(null) })
+  agent.then(begun, () => begun(null))
+  return { agent, running }
 }
 
 /**

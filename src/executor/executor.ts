@@ -59,8 +59,11 @@ export interface SampleRequest {
 
 export interface InspectScope {
   readonly project: string
-  /** Image references whose digest in the local store the plan needs. */
-  readonly images: readonly string[]
+  /**
+   * Image references whose digest in the local store the plan needs. Asked for when all else is being
+   * read: they may depend on a file that is still on its way. Default: none.
+   */
+  readonly images?: () => Promise<readonly string[]>
   /** `containers`: records and processes only, for lists; networks and firewall are then as recorded. */
   readonly only?: 'containers'
 }

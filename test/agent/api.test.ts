@@ -1,3 +1,4 @@
+import { EventEmitter, once } from 'node:events'
 import { mkdir } from 'node:fs/promises'
 import { request as httpRequest } from 'node:http'
 import { connect } from 'node:net'
@@ -126,6 +127,40 @@ test('a plan changes nothing, and an up with a plan that is stale is refused', a
   )
   assert.instance(error, PakError)
   assert.is((error as PakError).code, 'plan_stale')
+})
+
+test('while the manifest of an up is on its way the machine is looked at', async () => {
+  const executor = memoryExecutor()
+  let looks = 0
+  const inspect: typeof executor.inspect = (scope, signal) => {
+    looks += 1
+    return executor.inspect(scope, signal)
+  }
+  await using at = await served({ executor: { ...executor, inspect } })
+  const reading = new EventEmitter()
+  const request = once(reading, 'read').then(() => upOf('shop', ['a']))
+  const stream = at.agent.upPending('shop', request)
+  await eventually('it looks', () => looks > 0)
+  reading.emit('read')
+  assert.ok((await result(stream)).ok)
+  assert.is((await at.agent.containers('shop')).length, 1)
+})
+
+test('an up whose manifest turns out wrong is taken back, and nobody waits for it', async () => {
+  await using at = await served()
+  const wrong = new PakError('manifest', 'pak.yaml: not a map')
+  const stream = at.agent.upPending('shop', Promise.reject(wrong))
+  assert.is(await lines(stream).catch((error: unknown) => error), wrong)
+  assert.equal((await at.agent.status()).projects, [])
+  assert.ok((await result(at.agent.up('shop', upOf('shop', ['a'])))).ok)
+})
+
+test('an up that is for another project than its address is refused', async () => {
+  await using at = await served()
+  const stream = at.agent.upPending('shop', Promise.resolve(upOf('other', ['a'])))
+  const error = await lines(stream).catch((caught: unknown) => caught)
+  assert.instance(error, PakError)
+  assert.equal((await at.agent.status()).projects, [])
 })
 
 test('ten ups at once are done one after the other, and the last one wins', async () => {

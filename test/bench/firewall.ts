@@ -33,7 +33,7 @@ const STATE: DesiredState = desired(
 )
 
 const host = memoryExecutor()
-const observed = await host.inspect({ project: 'shop', images: [] })
+const observed = await host.inspect({ project: 'shop' })
 const first = timed(() => plan(STATE, observed, OPTIONS))
 await apply(first.value, host, {
   signal: new AbortController().signal,
@@ -41,7 +41,7 @@ await apply(first.value, host, {
   onEvent: () => {},
   clock: () => 0,
 })
-const now = await host.inspect({ project: 'shop', images: [] })
+const now = await host.inspect({ project: 'shop' })
 const again = timed(() => plan(STATE, now, OPTIONS))
 const died = { ...now, containers: now.containers.filter(({ name }) => name !== 'shop-many-7') }
 const lost = timed(() => plan(STATE, died, OPTIONS))

@@ -100,7 +100,10 @@ export function desired(
 export function world(options: Parameters<typeof memoryExecutor>[0] = {}) {
   const host: MemoryExecutor = memoryExecutor(options)
   const planOf = async (to: DesiredState, over: Partial<PlanOptions> = {}) => {
-    const observed = await host.inspect({ project: to.project, images: imageReferences(to) })
+    const observed = await host.inspect({
+      project: to.project,
+      images: async () => imageReferences(to),
+    })
     return plan(to, observed, { ...OPTIONS, ...over })
   }
   const run = async (planned: Plan) =>

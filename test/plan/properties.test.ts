@@ -103,7 +103,10 @@ test('the same plan, byte for byte, for any order of keys and lists', async () =
     fc.asyncProperty(anyProject(), anyProject(), fc.nat(), async (from, to, by) => {
       const { host, up } = world({ exits, images: images() })
       await up(from)
-      const observed = await host.inspect({ project: 'shop', images: imageReferences(to) })
+      const observed = await host.inspect({
+        project: 'shop',
+        images: async () => imageReferences(to),
+      })
       const turned = {
         ...observed,
         containers: [...observed.containers].reverse(),

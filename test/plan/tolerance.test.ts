@@ -4,7 +4,7 @@ import { plan } from '../../src/plan/plan.ts'
 import { reportedBy, tolerated } from '../../src/plan/tolerance.ts'
 import { desired, OPTIONS, service, world } from './build.ts'
 
-const SHOP = { project: 'shop', images: [] }
+const SHOP = { project: 'shop' }
 const LIMIT = 'memory.max was 2, should be 1'
 const FILE = (drift: 'repair' | 'report' | 'off') => ({
   ...desired([

@@ -24,7 +24,7 @@ export async function plan(invocation: Invocation): Promise<Planned> {
   const { flags, globals, interrupts, words } = invocation
   const simulating = flags.on('simulate')
   const beginning = simulating ? null : beginAgent(globals, interrupts.signal)
-  await beginning?.underWay
+  await beginning?.running
   const loaded = await loadProject(globals, words)
   const desired = scaled(loaded.desired, flags.list('scale'))
   const options = upOptions(invocation, loaded.files)

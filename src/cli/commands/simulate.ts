@@ -33,7 +33,7 @@ async function planOn(host: Executor, desired: DesiredState, options: UpOptions)
   const images = desired.services.flatMap(({ container: { source } }) =>
     source.kind === 'image' ? [source.reference] : [],
   )
-  const observed = await host.inspect({ project: desired.project, images })
+  const observed = await host.inspect({ project: desired.project, images: async () => images })
   const now = new Date().toISOString()
   return plan(desired, observed, { ...options, removeVolumes: false, cause: 'user', now })
 }

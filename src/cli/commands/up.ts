@@ -1,12 +1,13 @@
 import { dirname } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import type { AgentClient } from '../../agent/client.ts'
-import type { UpOptions } from '../../agent/wire.ts'
+import type { OperationLine, UpOptions, UpRequest } from '../../agent/wire.ts'
 import { PakError } from '../../errors.ts'
 import type { DesiredState } from '../../model/desired.ts'
 import type { Plan } from '../../model/plan.ts'
 import type { Invocation } from '../grammar.ts'
 import type { ProgressItem } from '../items.ts'
-import { loadProject } from '../project.ts'
+import { evidentName, loadProject } from '../project.ts'
 import { beginAgent } from '../session.ts'
 import { attach } from './attach.ts'
 import { readSavedPlan } from './saved-plan.ts'
@@ -32,18 +33,15 @@ async function* steps(invocation: Invocation, canAsk: boolean): AsyncGenerator<P
   const { flags, globals, interrupts } = invocation
   yield { type: 'note', text: 'reading the manifest' }
   const beginning = beginAgent(globals, interrupts.signal)
-  await beginning.underWay
-  const work = await upWork(invocation)
+  const order = await begin(invocation, await beginning.running, canAsk && !flags.on('yes'))
+  const work = await order.work
   for (const text of work.warnings) yield { type: 'warning', text }
   const agent = await beginning.agent
   const since = Date.now()
   yield { type: 'note', text: 'looking at the machine' }
-  const expectedPlan =
-    work.expectedPlan ?? (canAsk && !flags.on('yes') ? yield* confirmed(agent, work) : null)
   const { project } = work.desired
-  const request = { desired: work.desired, options: work.options, expectedPlan }
   let ok = false
-  for await (const line of agent.up(project, request, interrupts.signal)) {
+  for await (const line of applied(agent, { ...order, project, signal: interrupts.signal })) {
     if (line.type === 'result') ok = line.ok
     yield line
   }
@@ -59,6 +57,71 @@ async function* steps(invocation: Invocation, canAsk: boolean): AsyncGenerator<P
   if (flags.on('detach') || flags.on('wait')) return
   yield* attach(agent, { invocation, project, services, sinceMs: since })
 }
+
+interface UpOrder {
+  readonly work: Promise<UpWork>
+  readonly request: Promise<UpRequest>
+  /** The agent's answer, where it was asked before the manifest was read. */
+  readonly ahead: { readonly name: string; readonly lines: AsyncIterable<OperationLine> } | null
+}
+
+/**
+ * Begin to read the manifest. An agent that runs, and a name that a glance tells, let the request go ahead
+ * of it: the agent looks at the machine while this process reads.
+ */
+async function begin(
+  invocation: Invocation,
+  running: AgentClient | null,
+  asks: boolean,
+): Promise<UpOrder> {
+  const { flags, globals, interrupts } = invocation
+  const slow = flags.text('plan') !== null || globals.files.includes('-')
+  const name = slow ? null : await evidentName(globals)
+  const requestOf = (work: Promise<UpWork>): Promise<UpRequest> => {
+    const request = work.then(({ desired, options, expectedPlan }) => {
+      return { desired, options, expectedPlan, keepData: asks && expectedPlan === null }
+    })
+    // What is wrong with the manifest is told by `work`.
+    request.catch(() => {})
+    return request
+  }
+  if (running === null || name === null) {
+    const work = upWork(invocation)
+    return { work, request: requestOf(work), ahead: null }
+  }
+  // A turn later: by then the head of the request is on its way, and reading blocks.
+  const work = setImmediate().then(() => upWork(invocation))
+  const request = requestOf(work)
+  const lines = running.upPending(name, request, interrupts.signal)
+  return { work, request, ahead: { name, lines } }
+}
+
+/** Data that would be lost is asked about once, before anything is touched. */
+async function* applied(
+  agent: AgentClient,
+  order: UpOrder & { readonly project: string; readonly signal: AbortSignal },
+): AsyncGenerator<ProgressItem> {
+  const { project, signal, ahead } = order
+  const request = await order.request
+  const lines = ahead?.name === project ? ahead.lines : agent.up(project, request, signal)
+  let refused: Plan | null = null
+  try {
+    for await (const line of lines) {
+      if (request.keepData && line.type === 'plan' && losses(line.plan).length > 0)
+        refused = line.plan
+      else yield line
+    }
+  } catch (error) {
+    if (!(error instanceof PakError) || error.code !== 'unconfirmed' || refused === null)
+      throw error
+    yield* confirmed(refused)
+    yield* agent.up(project, { ...request, expectedPlan: refused, keepData: false }, signal)
+  }
+}
+
+const losses = ({ steps }: Plan): readonly string[] => [
+  ...new Set(steps.filter(({ destroys }) => destroys).map(({ on }) => on)),
+]
 
 async function upWork(invocation: Invocation): Promise<UpWork> {
   const { flags, globals, words } = invocation
@@ -89,20 +152,13 @@ export function upOptions({ flags, words }: Invocation, [file]: readonly string[
 
 const DEFAULT_WAIT_MS = 5 * 60_000
 
-/** Data that would be lost is asked about once, before anything is touched. */
-async function* confirmed(
-  agent: AgentClient,
-  work: UpWork,
-): AsyncGenerator<ProgressItem, Plan | null> {
-  const { plan } = await agent.plan(work.desired.project, work)
-  const lost = plan.steps.filter((step) => step.destroys)
-  if (lost.length === 0) return null
+/** @throws PakError `cancelled` unless the user agrees */
+async function* confirmed(plan: Plan): AsyncGenerator<ProgressItem> {
   let agreed = false
   const answer = (yes: boolean) => {
     agreed = yes
   }
-  const what = [...new Set(lost.map((step) => step.on))].join(', ')
+  const what = losses(plan).join(', ')
   yield { type: 'question', text: `this destroys the data of ${what}. Go on?`, answer }
   if (!agreed) throw new PakError('cancelled', 'up: nothing was changed')
-  return plan
 }

@@ -36,7 +36,7 @@ export async function inspectProject(host: LinuxHost, scope: InspectScope): Prom
     ),
     observeProject(host, records, scope),
     observePublished(host, records, scope),
-    resolveImages(host, scope.images),
+    resolveImages(host, scope),
   ])
   return {
     project: scope.project,
@@ -215,8 +215,9 @@ function observeAddress(
 
 async function resolveImages(
   host: LinuxHost,
-  references: readonly string[],
+  { images }: InspectScope,
 ): Promise<Readonly<Record<string, string | null>>> {
+  const references = (await images?.()) ?? []
   const digests = await Promise.all(references.map((reference) => host.images.resolve(reference)))
   return Object.fromEntries(
     references.map((reference, index) => [reference, digests[index] ?? null]),

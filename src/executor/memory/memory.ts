@@ -92,7 +92,7 @@ export function memoryExecutor(options: MemoryOptions = {}): MemoryExecutor {
     },
     projects: async () =>
       [...host.projects.values()].flatMap((p) => (p.limits === null ? [] : p.name)).sort(),
-    inspect: async (scope: InspectScope) => state(scope.project, scope.images),
+    inspect: async (scope: InspectScope) => state(scope.project, await scope.images?.()),
     preflight: async (request: PreflightRequest) => obstacles(host, request),
     cautions: async () => [],
     run: (op, steps, context) => runSteps({ host, failures, op, steps, context }),

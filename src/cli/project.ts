@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
@@ -94,7 +95,15 @@ export function loadRequest(globals: Globals, services: readonly string[] = []) 
     envFiles: globals.envFiles,
     environment: globals.environment,
     services,
+    addresses: ownAddresses,
   }
+}
+
+/** Of IPv4, whether their interface has a carrier or not (fib_trie in proc_net). */
+function ownAddresses(): readonly string[] {
+  const trie = readFileSync('/proc/self/net/fib_trie', 'utf8')
+  const local = trie.matchAll(/\|-- ([\d.]+)\n\s+\/32 host LOCAL/g)
+  return [...new Set([...local].map(([, address = '']) => address))]
 }
 
 interface FoundFile {

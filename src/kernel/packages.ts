@@ -5,6 +5,8 @@ const PACKAGES: Readonly<Record<string, string>> = {
   conmon: 'conmon',
   nft: 'nftables',
   ip: 'iproute2',
+  bridge: 'iproute2',
+  wg: 'wireguard-tools',
   conntrack: 'conntrack',
   mount: 'util-linux',
   umount: 'util-linux',

@@ -68,6 +68,12 @@ function refusal(network: Network | null, ipv4: string): string | null {
   if (network?.subnet == null) return 'a fixed address needs a network with a `subnet`'
   const subnet = parseSubnet(network.subnet)
   if (!addressIn(ipv4, subnet)) return `${ipv4} is no host's address in ${subnet.cidr}`
+  const { overlay, ipRange } = network
+  if (overlay !== undefined && ipRange !== undefined) {
+    const range = parseSubnet(ipRange, { longest: 32 })
+    if (!addressIn(ipv4, { ...range, last: range.last + 1 }))
+      return `${ipv4} is not within ${ipRange}, which is what \`${overlay.host}\` has of the network`
+  }
   return ipv4 === (network.gateway ?? firstAddress(subnet))
     ? `${ipv4} is the gateway of the network`
     : null

@@ -25,7 +25,7 @@ function checkCondition(
   // Where the check itself is wrong, it is there all the same.
   if (healthcheck !== null || problems.reachesInto([...other.field.path, 'healthcheck'])) return
   if (problems.covers([...other.field.path, 'healthcheck'])) return
-  const at = dependencyField(draft, dependency.service)
+  const at = dependencyField(draft.field, dependency.service)
   reportAt(
     problems,
     at,
@@ -61,7 +61,7 @@ function reportCycles(check: Check, services: Services): void {
 
 function reportCycle({ problems }: Check, draft: ServiceDraft, cycle: readonly string[]): void {
   const first = cycle[0] ?? ''
-  const at = dependencyField(draft, first)
+  const at = dependencyField(draft.field, first)
   if (cycle.length === 1) {
     reportAt(problems, at, `service \`${first}\` depends on itself`)
     return

@@ -1,14 +1,16 @@
 import { type Check, namedPart, partOf, reportAt } from './check.ts'
+import { hostsOf } from './desired.ts'
 import { nearest } from './nearest.ts'
 import { DEFAULT_NETWORK } from './networks.ts'
 import type { ServiceDraft } from './normalize.ts'
-import { child, itemsOf, textOf } from './tree.ts'
+import { child, type Field, itemsOf, textOf } from './tree.ts'
 
 /** Every name that a service says must be declared somewhere. */
 export function checkReferences(check: Check): void {
   const known = namesOf(check)
   for (const draft of check.draft.services) {
     checkServices(check, draft, known)
+    checkHosts(check, draft)
     checkNetworks(check, draft, known)
     checkVolumes(check, draft, known)
   }
@@ -17,6 +19,8 @@ export function checkReferences(check: Check): void {
 interface Names {
   readonly services: ReadonlySet<string>
   readonly enabled: ReadonlySet<string>
+  /** Service -> machines that it runs on, of which this is none. */
+  readonly elsewhere: ReadonlyMap<string, readonly string[]>
   readonly networks: ReadonlySet<string>
   readonly volumes: ReadonlySet<string>
 }
@@ -25,6 +29,7 @@ function namesOf({ draft, enabled }: Check): Names {
   return {
     services: new Set(draft.services.map(({ service }) => service.name)),
     enabled: new Set(enabled.map(({ service }) => service.name)),
+    elsewhere: elsewhereIn(draft),
     networks: new Set([
       DEFAULT_NETWORK,
       ...[...draft.networks, ...draft.externals].map(({ value }) => value.name),
@@ -33,9 +38,32 @@ function namesOf({ draft, enabled }: Check): Names {
   }
 }
 
+function elsewhereIn(draft: Check['draft']): Names['elsewhere'] {
+  const here = hostsOf(draft)
+  return new Map(
+    draft.services.flatMap(({ service, hosts }) =>
+      hosts.length === 0 || hosts.some((host) => here.has(host)) ? [] : [[service.name, hosts]],
+    ),
+  )
+}
+
+/** Machines are named where networks list their peers. */
+function checkHosts({ draft, problems }: Check, { hosts, field }: ServiceDraft): void {
+  const peers = new Set(
+    draft.networks.flatMap(({ value }) => value.overlay?.peers.map(({ name }) => name) ?? []),
+  )
+  for (const host of hosts) {
+    if (peers.has(host)) continue
+    const hint = peers.size === 0 ? 'it goes with a network of `driver: vxlan`' : null
+    const at = namedPart(field, 'hosts', host)
+    const near = hint ?? nearest(host, [...peers])
+    reportAt(problems, at, `no network has a peer \`${host}\``, near)
+  }
+}
+
 function checkServices(check: Check, { service, field }: ServiceDraft, known: Names): void {
   for (const { service: other, required } of service.dependsOn) {
-    const at = dependencyField({ service, field, profiles: [] }, other)
+    const at = dependencyField(field, other)
     if (!known.services.has(other)) {
       if (required)
         reportAt(
@@ -45,17 +73,21 @@ function checkServices(check: Check, { service, field }: ServiceDraft, known: Na
           nearest(other, [...known.services]),
         )
     } else if (required && known.enabled.has(service.name) && !known.enabled.has(other)) {
-      const hint = 'switch its profile on, or say `required: false`'
-      reportAt(check.problems, at, `service \`${other}\` is switched off by its profiles`, hint)
+      const hosts = known.elsewhere.get(other)
+      const [message, hint] =
+        hosts === undefined
+          ? ['is switched off by its profiles', 'switch its profile on, or say `required: false`']
+          : [
+              `runs on ${hosts.join(', ')} only`,
+              'say `required: false`: only here it is waited for',
+            ]
+      reportAt(check.problems, at, `service \`${other}\` ${message}`, hint)
     }
   }
 }
 
 /** Where a dependency is written: in `depends_on`, else where a namespace is shared. */
-export function dependencyField(
-  { field }: ServiceDraft,
-  other: string,
-): ReturnType<typeof namedPart> {
+export function dependencyField(field: Field, other: string): ReturnType<typeof namedPart> {
   const written = namedPart(field, 'depends_on', other)
   if (written !== field && written.path.length > field.path.length + 1) return written
   const shared = ['network_mode', 'pid', 'ipc'].find(

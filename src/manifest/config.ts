@@ -10,6 +10,7 @@ import type {
   Mount,
   NamespaceMode,
   Network,
+  OverlayPeer,
   SecurityOptions,
   Service,
 } from '../model/desired.ts'
@@ -119,14 +120,21 @@ function network(value: Network): Plain {
     driver_opts: driverOptions(value),
     internal: ifTrue(internal),
     subnet,
-    gateway,
+    // Each peer has its own.
+    gateway: value.overlay === undefined ? gateway : null,
+    encrypted: ifTrue(value.overlay?.encrypted ?? false),
+    peers: value.overlay === undefined ? null : byName(value.overlay.peers, peer),
     attachable: attachable ?? null,
     labels: unlessEmpty(labels),
   })
 }
 
-function ipam({ subnet, ipv6, ipRange, auxAddresses }: Network): Plain | null {
-  const four = compact({ ip_range: ipRange, aux_addresses: auxAddresses })
+const peer = ({ address, publicKey }: OverlayPeer): Plain =>
+  compact({ address, public_key: publicKey })
+
+function ipam({ subnet, ipv6, ipRange, auxAddresses, overlay }: Network): Plain | null {
+  const range = overlay === undefined ? ipRange : null
+  const four = compact({ ip_range: range, aux_addresses: auxAddresses })
   const six = compact({ subnet: ipv6?.subnet, gateway: ipv6?.gateway })
   const config = [
     ...(Object.keys(four).length === 0 ? [] : [compact({ subnet, ...four })]),
@@ -135,8 +143,8 @@ function ipam({ subnet, ipv6, ipRange, auxAddresses }: Network): Plain | null {
   return config.length === 0 ? null : { config }
 }
 
-const driverOptions = ({ mtu, bridge, isolated }: Network): Plain | null =>
-  unlessEmpty(compact({ mtu, bridge, isolated }))
+const driverOptions = ({ mtu, bridge, isolated, overlay }: Network): Plain | null =>
+  unlessEmpty(compact({ mtu, bridge, isolated, vni: overlay?.vni, port: overlay?.port }))
 
 function service(declared: Service): Plain {
   const { replicas, containerName, endpointMode, affinity, drift, dependsOn, container } = declared

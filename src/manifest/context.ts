@@ -8,6 +8,10 @@ export interface Context {
   readonly lookup: (name: string) => string | undefined
   /** Relative paths begin here: the folder of the first file. Absolute. */
   readonly folder: string
+  /** The project's name. */
+  readonly project: string
+  /** This machine's own, of IPv4; asked only where a network has peers. */
+  readonly addresses: () => readonly string[]
   /** For `~`; `null` when HOME is not set. */
   readonly home: string | null
 }

@@ -4,19 +4,32 @@ import { renamed } from './external.ts'
 import { DEFAULT_NETWORK } from './networks.ts'
 import type { Draft, ServiceDraft } from './normalize.ts'
 
-/** The services that are there: those without a profile, with one that is on, and those asked for by name. */
+/**
+ * The services that are there: those without a profile, with one that is on, and those asked for by
+ * name; of these, what runs on this machine.
+ */
 export function enabledServices(
   services: readonly ServiceDraft[],
-  options: { readonly profiles: readonly string[]; readonly named: readonly string[] },
+  options: {
+    readonly profiles: readonly string[]
+    readonly named: readonly string[]
+    /** What this machine is called among peers. */
+    readonly hosts: ReadonlySet<string>
+  },
 ): readonly ServiceDraft[] {
   const on = new Set(options.profiles)
   for (const { service, profiles } of services)
     if (options.named.includes(service.name)) for (const profile of profiles) on.add(profile)
   return services.filter(
-    ({ profiles }) =>
-      profiles.length === 0 || on.has('*') || profiles.some((profile) => on.has(profile)),
+    ({ profiles, hosts }) =>
+      (profiles.length === 0 || on.has('*') || profiles.some((profile) => on.has(profile))) &&
+      (hosts.length === 0 || hosts.some((host) => options.hosts.has(host))),
   )
 }
+
+/** What this machine is called in the networks that it shares with others. */
+export const hostsOf = ({ networks }: Draft): ReadonlySet<string> =>
+  new Set(networks.flatMap(({ value }) => value.overlay?.host ?? []))
 
 /** A checked draft as what should be. Networks and volumes that nothing uses are left out, as Compose does. */
 export function toDesired(

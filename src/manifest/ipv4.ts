@@ -46,6 +46,17 @@ function toNumber(address: string): number {
   return address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0)
 }
 
+/** `10.60.0.0/18` and the like: one of so many equal parts, a power of two. */
+export function partOf({ first, last }: Subnet, index: number, parts: number): Subnet {
+  const size = (last - first + 1) / parts
+  const start = first + index * size
+  return {
+    cidr: `${toText(start)}/${32 - Math.log2(size)}`,
+    first: start,
+    last: start + size - 1,
+  }
+}
+
 function toText(address: number): string {
   return [24, 16, 8, 0].map((shift) => Math.floor(address / 2 ** shift) % 256).join('.')
 }

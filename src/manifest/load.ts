@@ -4,7 +4,7 @@ import type { DesiredState } from '../model/desired.ts'
 import { checkManifest } from './check.ts'
 import { toManifest } from './config.ts'
 import type { Context } from './context.ts'
-import { enabledServices, toDesired, unusedWarnings } from './desired.ts'
+import { enabledServices, hostsOf, toDesired, unusedWarnings } from './desired.ts'
 import { projectVariables } from './environment.ts'
 import { findFiles, type ManifestFiles, readManifest } from './files.ts'
 import { InterpolationError, interpolate, interpolateText } from './interpolate.ts'
@@ -29,6 +29,8 @@ export interface LoadRequest {
   /** Empty: `.env` beside the first file, if it is there. */
   readonly envFiles: readonly string[]
   readonly environment: Readonly<Record<string, string | undefined>>
+  /** This machine's own addresses, of IPv4. Absent: it has none. */
+  readonly addresses?: () => readonly string[]
   /** Services that the user named: their profiles are on. */
   readonly services?: readonly string[]
 }
@@ -66,10 +68,16 @@ export async function loadManifest(request: LoadRequest): Promise<LoadedProject>
     problems,
     lookup,
     folder: files.folder,
+    project,
+    addresses: request.addresses ?? (() => []),
     home: request.environment['HOME'] ?? null,
   }
   const draft = await normalizeManifest(context, root)
-  const choice = { profiles: request.profiles, named: request.services ?? [] }
+  const choice = {
+    profiles: request.profiles,
+    named: request.services ?? [],
+    hosts: hostsOf(draft),
+  }
   const enabled = enabledServices(draft.services, choice)
   checkManifest({ draft, enabled, project, problems })
   problems.throwIfAny()

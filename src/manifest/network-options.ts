@@ -19,6 +19,7 @@ import {
 } from './context.ts'
 import { addressIn, parseSubnet } from './ipv4.ts'
 import { parseAddress, parseInterfaceName, parseMac, parseName } from './names.ts'
+import { OVERLAY_OPTIONS } from './overlay.ts'
 import { shown } from './problem.ts'
 import { parseInteger } from './quantities.ts'
 import { child, type Field, itemsOf, textOf } from './tree.ts'
@@ -189,10 +190,11 @@ function driverOptions(
       else if (BRIDGE.includes(name)) found.bridge = parseInterfaceName(text)
       else if (ISOLATED.includes(name)) found.isolated = parseFlag(text)
       else if (ICC.includes(name)) found.isolated = !parseFlag(text)
+      else if (OVERLAY_OPTIONS.includes(name)) return
       else
         throw new Refusal(
           `unknown driver option ${shown(name)}`,
-          `one of ${[...MTU, ...BRIDGE, ...ISOLATED, ...ICC].map((word) => `\`${word}\``).join(', ')}`,
+          `one of ${[...MTU, ...BRIDGE, ...ISOLATED, ...ICC, ...OVERLAY_OPTIONS].map((word) => `\`${word}\``).join(', ')}`,
         )
     }
     attempt<void>(context, at, { make, fallback: undefined })

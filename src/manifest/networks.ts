@@ -16,6 +16,7 @@ import { addressIn, parseSubnet, type Subnet } from './ipv4.ts'
 import { agreed } from './limits.ts'
 import { parseAddress, parseDomain, parseIpv4, parseName } from './names.ts'
 import { endOptions, ipamEntry, networkOptions } from './network-options.ts'
+import { overlayOf } from './overlay.ts'
 import { shown } from './problem.ts'
 import { child, entriesOf, type Field, itemsOf, textOf } from './tree.ts'
 
@@ -44,6 +45,7 @@ export function normalizeNetwork(context: Context, name: string, field: Field): 
     labels: normalizeLabels(context, child(field, 'labels')),
     ...(takeBoolean(child(field, 'attachable'), false) ? { attachable: true } : {}),
     ...networkOptions(context, field, subnet),
+    ...overlayOf(context, field, { name, subnet }),
   }
 }
 

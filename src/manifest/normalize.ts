@@ -27,6 +27,8 @@ export interface Draft {
 export interface ServiceDraft {
   readonly service: Service
   readonly profiles: readonly string[]
+  /** Machines that it runs on; none: on all. */
+  readonly hosts: readonly string[]
   readonly field: Field
 }
 
@@ -104,7 +106,12 @@ function normalizeService(
     dependsOn: normalizeDependencies(context, child(field, 'depends_on'), container),
     container,
   }
-  return { service, profiles: takeEach(context, child(field, 'profiles'), parseName), field }
+  return {
+    service,
+    profiles: takeEach(context, child(field, 'profiles'), parseName),
+    hosts: takeEach(context, child(field, 'hosts'), parseName),
+    field,
+  }
 }
 
 /** The schema lets two words through. */

@@ -8,6 +8,8 @@ import { sourceFile } from './source.ts'
 import { rootField } from './tree.ts'
 import { validateManifest } from './validate.ts'
 
+const NOWHERE = { home: null, project: '-', addresses: () => [] }
+
 /**
  * One network, described in the words that a file has for it, by the rules that hold for a file.
  * @throws PakError `usage` with everything that is wrong with it
@@ -24,7 +26,7 @@ export async function networkOf(
   const root = rootField(parseManifest(sourceFile('command line', JSON.stringify(whole))))
   const problems = gatherProblems()
   validateManifest(root, problems)
-  const context = { problems, lookup: () => undefined, folder: '/', home: null }
+  const context = { problems, lookup: () => undefined, folder: '/', ...NOWHERE }
   const draft = await normalizeManifest(context, root)
   checkManifest({ draft, enabled: draft.services, project: '-', problems })
   const told = problems.list.map(({ path, message, hint }) => {

@@ -1,7 +1,7 @@
 import type { Limits } from './limits.ts'
 import type { Policies } from './policy.ts'
 
-/** What should be: one project, fully normalised. No field depends on the order of anything in the file. */
+/** What should be: one project, fully normalised. But for `peers`, no field depends on the order of anything in the file. */
 export interface DesiredState {
   readonly project: string
   /** A ceiling for the whole project: its parent cgroup. */
@@ -285,7 +285,8 @@ export type NamespaceMode =
 
 export interface Network {
   readonly name: string
-  readonly driver: 'bridge'
+  /** `vxlan`: a bridge as well, that a tunnel joins with those of other machines. */
+  readonly driver: 'bridge' | 'vxlan'
   readonly internal: boolean
   /** CIDR; `null`: pak picks one that collides with nothing. */
   readonly subnet: string | null
@@ -304,6 +305,34 @@ export interface Network {
   readonly isolated?: true
   /** Containers of other projects may join it. */
   readonly attachable?: true
+  /** With `driver: vxlan`, and only then. */
+  readonly overlay?: Overlay
+}
+
+/** What the machines of a network agree on; all of them have the same file. */
+export interface Overlay {
+  /** 24 bits, not 0 (RFC 7348, section 5). */
+  readonly vni: number
+  /** UDP. */
+  readonly port: number
+  /** Within WireGuard. */
+  readonly encrypted: boolean
+  /** Which of the peers this machine is. */
+  readonly host: string
+  /** In the order of the file: by its place each has its part of the subnet. */
+  readonly peers: readonly OverlayPeer[]
+}
+
+export interface OverlayPeer {
+  readonly name: string
+  /** IPv4, where the other machines reach it. */
+  readonly address: string
+  /** CIDR: what it leases from. */
+  readonly range: string
+  /** Its address on the network. */
+  readonly gateway: string
+  /** WireGuard's, in base64; only with `encrypted`. */
+  readonly publicKey?: string
 }
 
 export interface Volume {

@@ -139,7 +139,12 @@ export function addressBatch(interfaces: readonly Interface[]): string[] {
  * Make or mend bridges: one batch, then the sysctls they need. A bridge already right is left alone.
  * Throws `conflict` when a name belongs to a link that is no bridge, `network` when the kernel refuses.
  */
-export async function createBridges(kernel: Kernel, bridges: readonly Bridge[]): Promise<void> {
+export async function createBridges(
+  kernel: Kernel,
+  bridges: readonly Bridge[],
+  /** Lines of what hangs on them, for the same batch. */
+  ports: readonly string[] = [],
+): Promise<void> {
   if (bridges.length === 0) return
   const links = await readLinks(kernel)
   const byName = new Map(links.map((link) => [link.name, link]))
@@ -153,7 +158,7 @@ export async function createBridges(kernel: Kernel, bridges: readonly Bridge[]):
       .map((address) => `addr del ${address} dev ${name}`),
   )
   const existing = new Set(links.map(({ name }) => name))
-  await ipBatch(kernel, [...stale, ...bridgeBatch(bridges, existing)])
+  await ipBatch(kernel, [...stale, ...bridgeBatch(bridges, existing), ...ports])
   await allowForwarding(kernel)
   await Promise.all(bridges.map((bridge) => tuneBridge(kernel, bridge)))
   await enableIpv6(kernel, bridges)

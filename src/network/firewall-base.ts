@@ -4,6 +4,9 @@
  * Everything that belongs to a project is an element of a set or map: adding a service adds elements.
  */
 
+/** Eight bytes of UDP, four of flags, then it. */
+const VNI = '@th,96,24'
+
 export const SETS = {
   /** Every bridge of ours. */
   bridges: 'type ifname',
@@ -23,6 +26,10 @@ export const SETS = {
   kept: 'type ipv4_addr',
   /** replica of a service with an address . the same replica, which may be given to itself. */
   loops: 'type ipv4_addr . ipv4_addr',
+  /** port . VNI (RFC 7348, section 5: 24 bits) of networks that span machines. */
+  tunnels: `typeof udp dport . ${VNI}`,
+  /** machine . port . VNI that it may send frames of. */
+  peers: `typeof ip saddr . udp dport . ${VNI}`,
 } as const
 
 export const MAPS = {
@@ -89,6 +96,14 @@ export function baseChains(dnsPort: number): readonly Chain[] {
         {
           match: `iifname != "lo" iifname != @bridges meta l4proto { tcp, udp } th dport ${dnsPort} drop`,
           comment: 'names are for containers only',
+        },
+        {
+          match: `udp dport . ${VNI} @tunnels ip saddr . udp dport . ${VNI} != @peers drop`,
+          comment: 'frames of a network are from its peers only',
+        },
+        {
+          match: `meta nfproto ipv6 udp dport . ${VNI} @tunnels drop`,
+          comment: 'tunnels are of ipv4',
         },
         // The address is this host's own, so that it answers ARP: what is not rewritten would be
         // answered by whatever listens here.

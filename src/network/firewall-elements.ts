@@ -19,6 +19,12 @@ export interface FirewallNetwork {
   readonly subnet6?: string
   /** Its containers do not reach each other. */
   readonly isolated?: boolean
+  /** Frames of other machines come in by it, and from nobody but them. */
+  readonly tunnel?: {
+    readonly port: number
+    readonly vni: number
+    readonly peers: readonly { readonly address: string }[]
+  }
 }
 
 /** A host port that is forwarded to a container. */
@@ -74,6 +80,18 @@ export function networkElements(project: string, network: FirewallNetwork): Fire
     ...(network.subnet6 === undefined
       ? []
       : [element('subnets6', formatBlock6(block6(network.subnet6)))]),
+    ...tunnelKeys(network).map(([set, key]) => element(set, key)),
+  ]
+}
+
+function tunnelKeys({ tunnel }: FirewallNetwork): readonly (readonly [SetName, string])[] {
+  if (tunnel === undefined) return []
+  const place = `${portWord(tunnel.port)} . ${vniWord(tunnel.vni)}`
+  return [
+    ['tunnels', place],
+    ...tunnel.peers.map(
+      ({ address }) => ['peers', `${formatAddress(parseAddress(address))} . ${place}`] as const,
+    ),
   ]
 }
 
@@ -191,6 +209,11 @@ const nameWord = (name: string): string => word(name, NAME, 'network')
 function portWord(port: number): string {
   if (Number.isInteger(port) && port >= 1 && port <= 65_535) return String(port)
   throw new PakError('network', `port \`${port}\`: not within 1 and 65535`)
+}
+
+function vniWord(vni: number): string {
+  if (Number.isInteger(vni) && vni >= 1 && vni <= 0xff_ff_ff) return String(vni)
+  throw new PakError('network', `vni \`${vni}\`: not within 1 and 16777215`)
 }
 
 function word(text: string, grammar: RegExp, what: string): string {

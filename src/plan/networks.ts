@@ -40,10 +40,16 @@ function declared(wanted: Network, observed: ObservedNetwork | null): NetworkWor
     const because: Reason = { kind: 'changed', fields }
     return { ...at, remove: because, create: because }
   }
-  const live = value(`networks.${wanted.name}.attachable`)(
-    observed.spec.attachable ?? false,
-    wanted.attachable ?? false,
-  )
+  const live = [
+    ...value(`networks.${wanted.name}.attachable`)(
+      observed.spec.attachable ?? false,
+      wanted.attachable ?? false,
+    ),
+    ...value(`networks.${wanted.name}.peers`)(
+      observed.spec.overlay?.peers ?? [],
+      wanted.overlay?.peers ?? [],
+    ),
+  ]
   if (live.length > 0) return { ...at, remove: null, create: { kind: 'changed', fields: live } }
   if (observed.drift === null) return { ...at, remove: null, create: null }
   return { ...at, remove: null, create: { kind: 'drift', fact: observed.drift } }
@@ -63,7 +69,15 @@ function networkChanges(wanted: Network, observed: ObservedNetwork): readonly Fi
     ...value(path('mtu'))(observed.spec.mtu ?? null, wanted.mtu ?? null),
     ...value(path('bridge'))(observed.spec.bridge ?? null, wanted.bridge ?? null),
     ...value(path('isolated'))(observed.spec.isolated ?? false, wanted.isolated ?? false),
+    ...value(path('overlay'))(ownPart(observed.spec), ownPart(wanted)),
   ]
+}
+
+/** Peers may come and go: a tunnel learns that in place. */
+function ownPart({ overlay }: Network) {
+  if (overlay === undefined) return null
+  const { peers, ...rest } = overlay
+  return { ...rest, address: peers.find(({ name }) => name === rest.host)?.address ?? null }
 }
 
 function changes6(

@@ -5,6 +5,7 @@ import { type Machine, machine } from '../network/lab.ts'
 import { eventually, slowness } from '../support/eventually.ts'
 import { pakSandbox } from '../support/pak.ts'
 import { testUnless } from '../support/skip.ts'
+import { within } from './machines.ts'
 import { containers, lacking, type Row } from './stage.ts'
 
 /** Answers each client with the address that it sees of it, by TCP and UDP, on both families. */
@@ -204,19 +205,6 @@ testUnless(
     assert.match(stderr, "subnet fd00:91:1::/64 overlaps this host's route")
   },
 )
-
-/** As commands of that machine: what /sys shows of networks is of the namespace that mounts it. */
-const within = (host: Machine): readonly string[] => [
-  ...['nsenter', '--net', '-t', `${host.pid}`, 'unshare', '--mount', '--propagation', 'slave'],
-  ...['sh', '-ec', SYS, 'sh'],
-]
-const SYS = `mount -t tmpfs tmpfs /mnt
-mkdir /mnt/cgroup
-mount --rbind /sys/fs/cgroup /mnt/cgroup
-mount -t sysfs sysfs /sys
-mount --rbind /mnt/cgroup /sys/fs/cgroup
-umount -l /mnt
-exec "$@"`
 
 /** A link between two machines; the other one takes the host for its router, and is no honest one. */
 async function wire(host: Machine, other: Machine): Promise<void> {

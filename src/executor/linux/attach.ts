@@ -20,6 +20,7 @@ import type { LinuxHost } from './host.ts'
 import { networksFor } from './joined.ts'
 import { hostEnd } from './networks.ts'
 import type { ContainerRecord, NetworkRecord } from './records.ts'
+import { mtuOf } from './tunnels.ts'
 
 interface Created {
   readonly record: ContainerRecord
@@ -139,7 +140,7 @@ function wiringOf(
       pid,
       mac: attachment.mac ?? macAddress(address),
       isolated: network.spec.isolated ?? false,
-      ...(network.spec.mtu === undefined ? {} : { mtu: network.spec.mtu }),
+      ...sizeOf(network),
     })),
     interfaces: ends.map((end) => ({
       name: end.peer,
@@ -149,6 +150,11 @@ function wiringOf(
       ...sideOf6(end, ends),
     })),
   }
+}
+
+function sizeOf(network: NetworkRecord): Pick<Link, 'mtu'> {
+  const mtu = mtuOf(network)
+  return mtu === undefined ? {} : { mtu }
 }
 
 function sideOf6(end: End, ends: readonly End[]): Pick<Interface, 'ipv6'> {

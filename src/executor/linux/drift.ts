@@ -16,6 +16,7 @@ import { everyServiceAddress, networksFor } from './joined.ts'
 import { lostMounts, mayDo } from './lost-mounts.ts'
 import { hostEnd } from './networks.ts'
 import type { ContainerRecord, NetworkRecord, ProjectRecords, Run } from './records.ts'
+import { tunnelDrift } from './tunnels.ts'
 
 /** What is not as pak made it, by name. Made of plain reads that never wait: cheap enough for a timer. */
 export interface Differences {
@@ -85,7 +86,9 @@ function groundOf(host: LinuxHost, { name: project, networks: own, containers }:
 function formDrift(host: LinuxHost, view: NetworkView, record: NetworkRecord): string | null {
   const services = everyServiceAddress(record)
   const fact = bridgeDrift(host.kernel, view, { ...record, services })
-  if (fact !== null || record.ipv6 === undefined) return fact
+  if (fact !== null) return fact
+  const tunnel = tunnelDrift(host, record)
+  if (tunnel !== null || record.ipv6 === undefined) return tunnel
   return bridgeDrift6(host.kernel, record.bridge, record.ipv6.gateway)
 }
 

@@ -20,6 +20,7 @@ import { changeNetwork, networksFor, withJoined } from './joined.ts'
 import { leaseAddresses } from './leases.ts'
 import { policyFacets, rememberPolicies } from './policies.ts'
 import { type NetworkRecord, serviceAddresses, serviceLease } from './records.ts'
+import { vxlanOf } from './tunnels.ts'
 
 type FirewallStep = StepOf<'firewall.apply'> | StepOf<'firewall.admit'>
 
@@ -129,16 +130,13 @@ async function knownNetworks(
   })
 }
 
-export function firewallNetwork({
-  spec,
-  bridge,
-  subnet,
-  gateway,
-  ipv6,
-}: NetworkRecord): FirewallNetwork {
+export function firewallNetwork(record: NetworkRecord): FirewallNetwork {
+  const { spec, bridge, subnet, gateway, ipv6 } = record
   const { name, internal, isolated = false } = spec
   const six = ipv6 === undefined ? {} : { subnet6: ipv6.subnet }
-  return { name, bridge, subnet, gateway, internal, isolated, ...six }
+  const vxlan = vxlanOf(record)
+  const tunnel = vxlan === null ? {} : { tunnel: vxlan }
+  return { name, bridge, subnet, gateway, internal, isolated, ...six, ...tunnel }
 }
 
 interface Wish {

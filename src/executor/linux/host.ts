@@ -27,6 +27,8 @@ export interface LinuxHost {
   readonly others: Others
   /** By container id; forgotten with the agent. */
   readonly mountBaselines: Map<string, MountBaseline>
+  /** Device -> what of its database is not as pak wrote it, when it was last looked at. */
+  readonly tunnels: Map<string, string>
   readonly now: () => Date
   /** 64 hexadecimal digits, never the same twice. */
   readonly newId: () => string

@@ -25,10 +25,12 @@ import {
   serviceAddresses,
 } from './records.ts'
 import { statusOf } from './runs.ts'
+import { lookAtTunnels } from './tunnels.ts'
 
 /** One project, from the records and from the kernel, side by side. Changes nothing. */
 export async function inspectProject(host: LinuxHost, scope: InspectScope): Promise<ObservedState> {
   const records = await host.records.of(scope.project)
+  if (scope.only !== 'containers') await lookAtTunnels(host)
   const drift = scope.only === 'containers' ? NONE : differences(host, records)
   const [containers, record, firewall, images] = await Promise.all([
     Promise.all(

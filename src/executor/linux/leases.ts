@@ -7,6 +7,7 @@ import { failureOf } from './batch.ts'
 import type { LinuxHost } from './host.ts'
 import { changeNetwork, networksFor } from './joined.ts'
 import type { NetworkRecord } from './records.ts'
+import { tunnelLeases } from './tunnels.ts'
 
 export interface LeaseRequest {
   readonly container: string
@@ -78,7 +79,7 @@ function auxLeases(spec: NetworkRecord['spec'], family: 4 | 6): Readonly<Record<
 function leaseOf<T extends object>(record: NetworkRecord, request: T) {
   const { subnet, gateway, spec } = record
   const range = spec.ipRange === undefined ? {} : { range: spec.ipRange }
-  const leases = { ...record.leases, ...auxLeases(spec, 4) }
+  const leases = { ...record.leases, ...auxLeases(spec, 4), ...tunnelLeases(spec) }
   return { subnet, gateway, leases, ...range, ...request }
 }
 

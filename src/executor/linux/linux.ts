@@ -64,6 +64,7 @@ export async function linuxHost(options: LinuxOptions): Promise<LinuxHost> {
     dnsPort: options.dnsPort,
     others: new Others(kernel),
     mountBaselines: new Map(),
+    tunnels: new Map(),
     now: () => new Date(),
     newId: () => randomBytes(32).toString('hex'),
     healthOf: options.healthOf,

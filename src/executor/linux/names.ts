@@ -64,6 +64,7 @@ function networksOf(host: LinuxHost, project: ProjectRecords): readonly ZoneNetw
     id: foreignName(placeOf(project.name, network.spec.name)),
     internal: network.spec.internal,
     gateways: [network.gateway, ...(network.ipv6 === undefined ? [] : [network.ipv6.gateway])],
+    ...peersOf(network),
     containers: records.flatMap((record) =>
       memberOf(host, record, network).map((member) => ({ ...member, project: project.name })),
     ),
@@ -73,6 +74,12 @@ function networksOf(host: LinuxHost, project: ProjectRecords): readonly ZoneNetw
       ...namesOf(record, network, 'container'),
     ]),
   }))
+}
+
+function peersOf({ spec: { overlay } }: NetworkRecord): Pick<ZoneNetwork, 'peers'> {
+  if (overlay === undefined) return {}
+  const others = overlay.peers.filter(({ name }) => name !== overlay.host)
+  return { peers: others.map(({ gateway, range }) => ({ gateway, range })) }
 }
 
 function memberOf(

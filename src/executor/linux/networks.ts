@@ -19,6 +19,7 @@ import { failureOf, forEach } from './batch.ts'
 import type { LinuxHost } from './host.ts'
 import { everyServiceAddress, guestsOf } from './joined.ts'
 import type { ContainerRecord, NetworkRecord } from './records.ts'
+import { mtuOf, openTunnels, tunnelLines, withTunnel } from './tunnels.ts'
 
 /** Records and bridges of all networks that are asked for, in one `ip` batch. */
 export async function createNetworks(
@@ -51,10 +52,11 @@ async function choose(
     const known = networks.get(args.network.name)
     if (known === undefined && args.network.bridge !== undefined)
       await refuseForeignBridge(host, args.network.bridge)
-    const record =
+    const described =
       known === undefined
         ? describe(host, context.project, args.network, { taken, taken6 })
         : { ...known, spec: args.network }
+    const record = await withTunnel(host, context.project, described)
     taken.push(record.subnet)
     if (record.ipv6 !== undefined) taken6.push(record.ipv6.subnet)
     records.push(record)
@@ -87,12 +89,17 @@ async function bringUp(
         services: everyServiceAddress(record),
         ...bridgeOptions(record),
       })),
+      await tunnelLines(host, records),
     )
+    await openTunnels(host, records)
     return null
   } catch (error) {
     await removeBridges(
       host.kernel,
-      added.map(({ bridge }) => bridge),
+      added.flatMap(({ bridge, tunnel }) => [
+        bridge,
+        ...(tunnel === undefined ? [] : [tunnel.device]),
+      ]),
     )
     for (const { spec } of added) await host.records.drop(projectName, 'networks', spec.name)
     return failureOf(error)
@@ -105,7 +112,10 @@ export async function removeNetworks(
   context: RunContext,
 ): Promise<readonly StepOutcome[]> {
   const { networks } = await host.records.of(context.project)
-  const bridges = steps.flatMap(({ args }) => networks.get(args.network)?.bridge ?? [])
+  const bridges = steps.flatMap(({ args }) => {
+    const { bridge, tunnel } = networks.get(args.network) ?? {}
+    return [bridge, tunnel?.device].filter((name) => name !== undefined)
+  })
   try {
     await removeBridges(host.kernel, bridges)
   } catch (error) {
@@ -157,7 +167,9 @@ export async function hostEnds(host: LinuxHost, record: ContainerRecord): Promis
 }
 
 /** What of a network's bridge is only there where it is declared. */
-function bridgeOptions({ spec: { mtu }, ipv6 }: NetworkRecord) {
+function bridgeOptions(record: NetworkRecord) {
+  const mtu = mtuOf(record)
+  const { ipv6 } = record
   return {
     ...(mtu === undefined ? {} : { mtu }),
     ...(ipv6 === undefined

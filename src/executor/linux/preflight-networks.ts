@@ -1,8 +1,10 @@
 import { PakError } from '../../errors.ts'
 import { calledBy, foreignName, isForeign, placeOf, SHARED } from '../../model/shared.ts'
+import { underlayOf } from '../../network/vxlan.ts'
 import type { PreflightRequest } from '../executor.ts'
 import type { LinuxHost } from './host.ts'
 import { guestsOf } from './joined.ts'
+import { noSuchPeer } from './tunnels.ts'
 
 /** Networks of others that the file names, and that are not there or not for everybody. */
 export function missingNetworks(
@@ -44,6 +46,25 @@ function missingHint(
   if (meant !== undefined)
     return `network ${meant.name} of project ${meant.owner} is \`${foreignName(meant)}\``
   return `pak network create ${name} makes it`
+}
+
+/** Networks that span machines: this one must be the peer that it is said to be. */
+export async function missingTunnels(
+  host: LinuxHost,
+  { steps }: Pick<PreflightRequest, 'steps'>,
+): Promise<readonly PakError[]> {
+  const wanted = steps.flatMap((step) => (step.op === 'network.create' ? [step.args.network] : []))
+  const found = await Promise.all(
+    wanted.map(async ({ name, overlay }) => {
+      if (overlay === undefined) return []
+      if (overlay.encrypted)
+        return [new PakError('network', `network \`${name}\`: \`encrypted\` is not there yet`)]
+      const own = overlay.peers.find((peer) => peer.name === overlay.host)
+      const { address = '' } = own ?? {}
+      return (await underlayOf(host.kernel, address)) === null ? [noSuchPeer(name, address)] : []
+    }),
+  )
+  return found.flat()
 }
 
 /** A network goes, or is made anew, only when nobody of another project is on it. */

@@ -11,7 +11,7 @@ import type { PreflightRequest } from '../executor.ts'
 import { unconfinable } from './confinement.ts'
 import type { LinuxHost } from './host.ts'
 import { pastCeiling, unenforceable } from './limits.ts'
-import { missingNetworks, usedNetworks } from './preflight-networks.ts'
+import { missingNetworks, missingTunnels, usedNetworks } from './preflight-networks.ts'
 
 /** What this machine cannot give to these steps, found before anything is touched. */
 export async function preflight(
@@ -28,6 +28,7 @@ export async function preflight(
     takenSubnets(host, request),
     missingNetworks(host, request),
     usedNetworks(host, request),
+    missingTunnels(host, request),
     unenforceable(host, request.steps),
     unconfinable(host, request.steps),
     pastCeiling(host, request),

@@ -2,6 +2,7 @@ import type { HostChange } from '../executor.ts'
 import { type Differences, differences } from './drift.ts'
 import type { LinuxHost } from './host.ts'
 import type { ProjectRecords } from './records.ts'
+import { lookAtTunnels } from './tunnels.ts'
 import { watchLimits } from './watch-limits.ts'
 import { watchTable } from './watch-table.ts'
 
@@ -36,7 +37,9 @@ export function startSentinel(
         tell({ project: records.name, cause: `drift: ${text}` })
     }
   }
-  const timer = setInterval(() => guarded(look, onError), LOOK_EVERY_MS)
+  const timer = setInterval(() => {
+    lookAtTunnels(host).then(() => guarded(look, onError), onError)
+  }, LOOK_EVERY_MS)
   let settling: NodeJS.Timeout | null = null
   const concerns = (events: string): boolean =>
     events.includes(host.layout.table) || (host.others.known && /forward|input/i.test(events))

@@ -64,7 +64,7 @@ function pointer(query: Query, context: AnswerContext): Verdict {
 }
 
 /** What a name below in-addr.arpa or ip6.arpa (RFC 3596, section 2.5) stands for. */
-function askedAddress(name: string): string | null {
+export function askedAddress(name: string): string | null {
   const four = /^([\d.]+)\.in-addr\.arpa$/.exec(name)?.[1]?.split('.').reverse().join('.')
   if (four !== undefined) return isAddress(four) ? four : null
   const digits = /^((?:[0-9a-f]\.){32})ip6\.arpa$/.exec(name)?.[1]?.replaceAll('.', '')

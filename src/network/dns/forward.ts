@@ -142,7 +142,10 @@ const isCut = (message: Buffer): boolean => ((message[2] ?? 0) & 0x02) !== 0
 const CANNOT_SAY = new Set([RCODE.formErr, RCODE.servFail, RCODE.notImp, RCODE.refused])
 
 /** Not AbortSignal.any: on a signal that lives as long as the agent it leaks one entry per query. */
-function bounded(outer: AbortSignal, ms: number): Disposable & { readonly signal: AbortSignal } {
+export function bounded(
+  outer: AbortSignal,
+  ms: number,
+): Disposable & { readonly signal: AbortSignal } {
   const controller = new AbortController()
   const stop = () => controller.abort()
   const timer = setTimeout(stop, ms)
@@ -166,7 +169,14 @@ interface Attempt {
   readonly signal: AbortSignal
 }
 
-function askUdp({ server, port, asked, questionEnd, signal }: Attempt): Promise<Buffer | null> {
+/** One question to one server; `null`: no answer in time. */
+export function askUdp({
+  server,
+  port,
+  asked,
+  questionEnd,
+  signal,
+}: Attempt): Promise<Buffer | null> {
   return new Promise((resolve) => {
     const socket = dgram.createSocket(net.isIPv6(server) ? 'udp6' : 'udp4')
     const end = (found: Buffer | null) => {

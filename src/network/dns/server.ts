@@ -4,6 +4,7 @@ import * as net from 'node:net'
 import { answer } from './answer.ts'
 import { type Forwarder, forwarder } from './forward.ts'
 import { frame, readFrames } from './frame.ts'
+import { type PeerNames, peerNames } from './peers.ts'
 import { indexZone, type Scope, type Zone } from './zone.ts'
 
 const MAX_CONNECTIONS = 256
@@ -20,6 +21,7 @@ export interface NameService {
   /** A socket failed for good. */
   readonly onError?: (error: Error) => void
   readonly forward?: Forwarder
+  readonly peers?: PeerNames
 }
 
 export interface DnsOptions extends NameService {
@@ -72,6 +74,7 @@ type Respond = (bytes: Buffer, source: string, transport: 'udp' | 'tcp') => Prom
 /** `null`: no answer at all. That is what everybody gets who is not a container of the zone. */
 function responder(service: NameService): Respond {
   const forward = service.forward ?? forwarder()
+  const peers = service.peers ?? peerNames()
   let indexed = service.zone()
   let scopeOf = indexZone(indexed)
   let turn = 0
@@ -85,7 +88,9 @@ function responder(service: NameService): Respond {
     const scope = scopeOf(source)
     if (scope === null) return null
     turn = (turn + 1) % Number.MAX_SAFE_INTEGER
-    const verdict = answer(bytes, { scope, transport, turn })
+    const known = scope.peers.length === 0 ? scope : await peers(bytes, scope, service.signal)
+    if (Buffer.isBuffer(known)) return known
+    const verdict = answer(bytes, { scope: known, transport, turn })
     if (verdict.kind === 'ignore') return null
     if (verdict.kind === 'reply') return verdict.message
     const servers = await serversFor(scope, service)

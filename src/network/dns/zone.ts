@@ -10,11 +10,20 @@ export interface ZoneNetwork {
   readonly internal: boolean
   /** This host's addresses there: what `host.pak.internal` means. IPv4, then IPv6 where there is one. */
   readonly gateways?: readonly string[]
+  /** Other machines that have containers of it: each knows its own only. */
+  readonly peers?: readonly ZonePeer[]
   readonly containers: readonly ZoneContainer[]
   /** Addresses in front of several containers. They never ask. */
   readonly services: readonly ZoneService[]
   /** Declared names, running or not: never asked for outside, so that a stopped service is told at once. */
   readonly names: readonly string[]
+}
+
+/** Another machine, by its address on the network. */
+export interface ZonePeer {
+  readonly gateway: string
+  /** CIDR: the addresses of its containers. */
+  readonly range: string
 }
 
 /** A port that something listens on. */
@@ -66,6 +75,8 @@ export interface Scope {
   reverse(address: string): string | null
   readonly internal: boolean
   readonly servers: readonly string[]
+  /** Machines that may know more. */
+  readonly peers: readonly ZonePeer[]
 }
 
 /** Who answers to a name: of what is called so itself, and where. */
@@ -81,6 +92,8 @@ export type ScopeOf = (source: string) => Scope | null
 export function indexZone(zone: Zone): ScopeOf {
   const networks = zone.networks.map((network) => ({ network, index: indexNetwork(network) }))
   const scopes = new Map<string, Scope>()
+  for (const { network, index } of networks)
+    for (const { gateway } of network.peers ?? []) scopes.set(gateway, peerScope(index))
   for (const memberships of byContainer(networks)) {
     const scope = scopeOf(memberships)
     for (const { container } of memberships) scopes.set(container.address, scope)
@@ -137,6 +150,24 @@ function scopeOf(memberships: readonly Membership[]): Scope {
     },
     internal: memberships.every(({ network }) => network.internal),
     servers: memberships[0]?.container.servers ?? [],
+    peers: memberships.flatMap(({ network }) => network.peers ?? []),
+  }
+}
+
+/**
+ * What a peer is told: what this machine has itself of the network, and nothing else. It asks nobody
+ * on its behalf, so that no question goes in circles.
+ */
+function peerScope({ names, addresses }: NetworkIndex): Scope {
+  const behind = (name: string) => names.get(name) ?? []
+  return {
+    lookup: (name) => (names.has(name) ? healthyFirst(behind(name)) : null),
+    lookup6: () => [],
+    targets: (name) => fit(behind(name)),
+    reverse: (address) => addresses.get(address) ?? null,
+    internal: true,
+    servers: [],
+    peers: [],
   }
 }
 

@@ -1,0 +1,56 @@
+import { type Machine, machine } from '../network/lab.ts'
+import { type PakSandbox, pakSandbox } from '../support/pak.ts'
+
+/** Machines on one net, 192.0.2.1 and so on, with a pak in each. */
+export interface Fleet extends AsyncDisposable {
+  readonly machines: readonly Machine[]
+  readonly sandboxes: readonly PakSandbox[]
+  /** Pull or put back the cable of a machine. */
+  plug(index: number, state: 'up' | 'down'): Promise<void>
+}
+
+export async function fleet(names: readonly string[]): Promise<Fleet> {
+  const exchange = await machine()
+  await exchange.run('ip', 'link', 'add', 'net0', 'type', 'bridge')
+  await exchange.run('ip', 'link', 'set', 'net0', 'up')
+  const machines: Machine[] = []
+  const sandboxes: PakSandbox[] = []
+  for (const index of names.keys()) {
+    const one = await machine()
+    machines.push(one)
+    await plugIn(exchange, one, index)
+    sandboxes.push(await pakSandbox(undefined, within(one)))
+  }
+  return {
+    machines,
+    sandboxes,
+    async plug(index, state) {
+      await exchange.run('ip', 'link', 'set', `port${index}`, state)
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all(sandboxes.map((sandbox) => sandbox[Symbol.asyncDispose]()))
+      await Promise.all([...machines, exchange].map((one) => one[Symbol.asyncDispose]()))
+    },
+  }
+}
+
+async function plugIn(exchange: Machine, one: Machine, index: number): Promise<void> {
+  const peer = ['peer', 'name', 'up0', 'netns', `${one.pid}`]
+  await exchange.run('ip', 'link', 'add', `port${index}`, 'type', 'veth', ...peer)
+  await exchange.run('ip', 'link', 'set', `port${index}`, 'master', 'net0', 'up')
+  await one.run('ip', 'addr', 'add', `192.0.2.${index + 1}/24`, 'dev', 'up0')
+  await one.run('ip', 'link', 'set', 'up0', 'up')
+}
+
+/** As commands of that machine: what /sys shows of networks is of the namespace that mounts it. */
+export const within = (host: Machine): readonly string[] => [
+  ...['nsenter', '--net', '-t', `${host.pid}`, 'unshare', '--mount', '--propagation', 'slave'],
+  ...['sh', '-ec', SYS, 'sh'],
+]
+const SYS = `mount -t tmpfs tmpfs /mnt
+mkdir /mnt/cgroup
+mount --rbind /sys/fs/cgroup /mnt/cgroup
+mount -t sysfs sysfs /sys
+mount --rbind /mnt/cgroup /sys/fs/cgroup
+umount -l /mnt
+exec "$@"`

@@ -94,9 +94,15 @@ function liftsFor(request: FirewallRequest): readonly Lift[] {
   const bridges = new Set([...services.map(({ bridge }) => bridge), ...guarded])
   return [...networks, ...joined]
     .filter(({ bridge }) => bridges.has(bridge))
-    .flatMap(({ subnet, subnet6, gateway, bridge }) =>
-      [subnet, ...(subnet6 === undefined || !guarded.includes(bridge) ? [] : [subnet6])].map(
-        (block): Lift => ({ owner: project, subnet: block, mac: macAddress(gateway) }),
-      ),
-    )
+    .flatMap(({ subnet, subnet6, gateway, bridge, tunnel }) => {
+      const six = subnet6 === undefined || !guarded.includes(bridge) ? [] : [subnet6]
+      const lift = (block: string): Lift => ({
+        owner: project,
+        subnet: block,
+        mac: macAddress(gateway),
+      })
+      const ofPeers =
+        tunnel === undefined ? [] : [{ ...lift(tunnel.range), ofPeers: true as const }]
+      return [...[subnet, ...six].map(lift), ...ofPeers]
+    })
 }

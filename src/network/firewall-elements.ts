@@ -23,6 +23,8 @@ export interface FirewallNetwork {
   readonly tunnel?: {
     readonly port: number
     readonly vni: number
+    /** CIDR: this machine's own part of `subnet`. */
+    readonly range: string
     readonly peers: readonly { readonly address: string }[]
   }
 }

@@ -21,6 +21,11 @@ export interface Lift {
   readonly subnet: string
   /** The bridge's own. */
   readonly mac: string
+  /**
+   * Not of this machine's containers: what other machines send to `subnet`, its own part of a network
+   * that spans them. What is meant for a third one is not handed to this host, which would send it on.
+   */
+  readonly ofPeers?: true
 }
 
 const RULES = [
@@ -39,6 +44,11 @@ const RULES = [
       'iifname "pv*" meta pkttype other ether type ip6 ether daddr set ip6 daddr map @lifted6 meta pkttype set host',
     comment: 'the same of ipv6',
   },
+  {
+    match:
+      'iifname "px*" meta pkttype other ether type ip ether daddr set ip daddr map @lifted_peers meta pkttype set host',
+    comment: 'the same of what peers send',
+  },
 ]
 const CHAIN = { name: 'prerouting', type: 'filter', hook: 'prerouting', priority: -300 }
 
@@ -56,12 +66,17 @@ export function liftScript(
     ...mapScript(
       'lifted',
       'ipv4_addr',
-      lifts.filter(({ subnet }) => !subnet.includes(':')),
+      lifts.filter(({ subnet, ofPeers }) => !subnet.includes(':') && ofPeers !== true),
     ),
     ...mapScript(
       'lifted6',
       'ipv6_addr',
       lifts.filter(({ subnet }) => subnet.includes(':')),
+    ),
+    ...mapScript(
+      'lifted_peers',
+      'ipv4_addr',
+      lifts.filter(({ ofPeers }) => ofPeers === true),
     ),
     `  chain ${CHAIN.name} {`,
     `    type ${CHAIN.type} hook ${CHAIN.hook} priority ${CHAIN.priority}; policy accept;`,
@@ -93,7 +108,7 @@ function elementText(lifts: readonly Lift[]): string {
 }
 
 export const sameLift = (a: Lift, b: Lift): boolean =>
-  a.subnet === b.subnet && a.mac === b.mac && a.owner === b.owner
+  a.subnet === b.subnet && a.mac === b.mac && a.owner === b.owner && a.ofPeers === b.ofPeers
 
 /** What is used of libnftables-json(5) of that table; every key may be missing. */
 interface NftObject {
@@ -112,16 +127,22 @@ export function liftsOf(objects: readonly NftObject[]): readonly Lift[] | null {
     chain.policy === 'accept'
   const comments = objects.flatMap(({ rule }) => (rule === undefined ? [] : [rule.comment]))
   if (!hooked || comments.join('\n') !== RULES.map(({ comment }) => comment).join('\n')) return null
-  const maps = objects.filter(({ map }) => map?.name === 'lifted' || map?.name === 'lifted6')
-  return maps
-    .flatMap(({ map }) => map?.elem ?? [])
-    .flatMap((member) => {
-      const [left, mac] = Array.isArray(member) ? member : [member, null]
-      const { elem } = (left ?? {}) as { elem?: { val?: unknown; comment?: unknown } }
-      const { prefix } = (elem?.val ?? {}) as { prefix?: { addr?: unknown; len?: unknown } }
-      if (prefix === undefined) return []
-      const subnet = `${prefix.addr}/${prefix.len}`
-      const owners = String(elem?.comment).split(' ')
-      return owners.map((owner) => ({ subnet, mac: String(mac), owner }))
-    })
+  return objects.flatMap(({ map }) =>
+    MAPS.includes(map?.name ?? '') ? (map?.elem ?? []).flatMap(liftsIn(map?.name)) : [],
+  )
 }
+
+const MAPS: readonly string[] = ['lifted', 'lifted6', 'lifted_peers']
+
+const liftsIn =
+  (map: string | undefined) =>
+  (member: unknown): readonly Lift[] => {
+    const [left, mac] = Array.isArray(member) ? member : [member, null]
+    const { elem } = (left ?? {}) as { elem?: { val?: unknown; comment?: unknown } }
+    const { prefix } = (elem?.val ?? {}) as { prefix?: { addr?: unknown; len?: unknown } }
+    if (prefix === undefined) return []
+    const subnet = `${prefix.addr}/${prefix.len}`
+    const kind = map === 'lifted_peers' ? ({ ofPeers: true } as const) : {}
+    const owners = String(elem?.comment).split(' ')
+    return owners.map((owner) => ({ subnet, mac: String(mac), owner, ...kind }))
+  }

@@ -21,6 +21,8 @@ export interface Vxlan {
   readonly mtu: number
   /** This machine's address on the net between the machines. */
   readonly local: string
+  /** CIDR: this machine's own part of the network. */
+  readonly range: string
   /** From other such ports of the bridge. */
   readonly isolated: boolean
   readonly peers: readonly VxlanPeer[]

@@ -1,4 +1,4 @@
-import type { Service } from '../model/desired.ts'
+import type { Network, Service } from '../model/desired.ts'
 import type { ObservedState } from '../model/observed.ts'
 import type {
   FieldChange,
@@ -137,11 +137,19 @@ function applyReason(
   // Same names and ports, but other addresses behind them.
   const anew = networks.find(({ remove, create }) => remove !== null && create !== null)
   if (anew !== undefined && anew.remove !== null) return anew.remove
+  const regrouped = networks.find(
+    ({ create, wanted, observed: before }) => create !== null && !samePeers(wanted, before?.spec),
+  )
+  if (regrouped !== undefined && regrouped.create !== null) return regrouped.create
   const fact = driftFact(observed, before, after)
   if (fact !== null) return { kind: 'drift', fact }
   const balancing = balancingChange(seenEntries(observed), entriesOf(after))
   return balancing.length === 0 ? null : { kind: 'changed', fields: balancing }
 }
+
+/** Only they may send frames of the network. */
+const samePeers = (a: Network | null, b: Network | undefined): boolean =>
+  JSON.stringify(a?.overlay?.peers ?? []) === JSON.stringify(b?.overlay?.peers ?? [])
 
 function pictureChanges(before: Picture, after: Picture): readonly FieldChange[] {
   const ports = ({ possible }: Picture) =>

@@ -9,17 +9,18 @@ export interface Fleet extends AsyncDisposable {
   plug(index: number, state: 'up' | 'down'): Promise<void>
 }
 
-export async function fleet(names: readonly string[]): Promise<Fleet> {
+/** `bare`: the last so many have no pak. */
+export async function fleet(size: number, bare = 0): Promise<Fleet> {
   const exchange = await machine()
   await exchange.run('ip', 'link', 'add', 'net0', 'type', 'bridge')
   await exchange.run('ip', 'link', 'set', 'net0', 'up')
   const machines: Machine[] = []
   const sandboxes: PakSandbox[] = []
-  for (const index of names.keys()) {
+  for (let index = 0; index < size; index++) {
     const one = await machine()
     machines.push(one)
     await plugIn(exchange, one, index)
-    sandboxes.push(await pakSandbox(undefined, within(one)))
+    if (index < size - bare) sandboxes.push(await pakSandbox(undefined, within(one)))
   }
   return {
     machines,

@@ -23,13 +23,15 @@ export function vxlanOf({ spec, bridge, tunnel }: NetworkRecord): Vxlan | null {
   const { overlay, isolated = false } = spec
   if (overlay === undefined || tunnel === undefined) return null
   const { vni, port, host, peers } = overlay
+  const own = peers.find(({ name }) => name === host)
   return {
     name: tunnel.device,
     bridge,
     vni,
     port,
     mtu: tunnel.mtu,
-    local: peers.find(({ name }) => name === host)?.address ?? '',
+    local: own?.address ?? '',
+    range: own?.range ?? '',
     isolated,
     peers: peers
       .filter(({ name }) => name !== host)

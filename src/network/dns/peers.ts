@@ -6,7 +6,7 @@ import { askUdp, bounded } from './forward.ts'
 import { parseQuery, type Query, RCODE, refusal } from './message.ts'
 import { readRecords } from './records.ts'
 import { type AskedService, askedService } from './service.ts'
-import type { Scope, Target, ZonePeer } from './zone.ts'
+import { HOST_NAME, type Scope, type Target, type ZonePeer } from './zone.ts'
 
 /** Machines of one network are near each other; who is lost must not keep anybody waiting. */
 const ATTEMPT_MS = 400
@@ -61,7 +61,9 @@ export function peerNames(options: PeerOptions = {}): PeerNames {
 
 /** Names of services have no dot, or are declared here as well; all others are of the world outside. */
 const isShared = (name: string, scope: Scope): boolean =>
-  !name.includes('.') || name.startsWith('tasks.') || scope.lookup(name) !== null
+  !name.includes('.') ||
+  name.startsWith('tasks.') ||
+  (name !== HOST_NAME && scope.lookup(name) !== null)
 
 function withAddresses(scope: Scope, name: string, found: readonly string[]): Scope {
   const lookup = (asked: string) =>

@@ -83,7 +83,7 @@ export interface Scope {
 export type Target = Pick<ZoneContainer, 'name' | 'address' | 'address6' | 'healthy' | 'ports'>
 
 /** This host, as its containers may call it. */
-const HOST_NAME = 'host.pak.internal'
+export const HOST_NAME = 'host.pak.internal'
 
 /** The scope of a source address; `null` when it is no container's, which must get no answer at all. */
 export type ScopeOf = (source: string) => Scope | null

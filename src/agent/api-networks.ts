@@ -1,9 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Network } from '../model/desired.ts'
 import type { Desk } from './desk.ts'
+import { reconnectByHand } from './hand-connections.ts'
 import { createByHand, removeByHand, unusedByHand } from './hand-networks.ts'
 import { LineWriter, RequestError, readJson } from './http.ts'
-import { parseName } from './requests.ts'
+import { parseAttachment, parseName, parseNetwork, parseProject } from './requests.ts'
 
 interface Exchange {
   readonly desk: Desk
@@ -19,6 +20,25 @@ export async function createNetwork({ desk, request }: Exchange): Promise<unknow
   await createByHand(desk, network as Network)
   return {}
 }
+
+export async function connectContainer({ desk, request }: Exchange): Promise<unknown> {
+  const body = await readJson(request)
+  const connect = parseAttachment(member(body, 'attachment'))
+  await reconnectByHand(desk, { ...placeIn(body), wanted: { connect } })
+  return {}
+}
+
+export async function disconnectContainer({ desk, request }: Exchange): Promise<unknown> {
+  const body = await readJson(request)
+  const disconnect = parseNetwork(member(body, 'network'))
+  await reconnectByHand(desk, { ...placeIn(body), wanted: { disconnect } })
+  return {}
+}
+
+const placeIn = (body: unknown) => ({
+  project: parseProject(member(body, 'project')),
+  container: parseName(member(body, 'container'), 'container'),
+})
 
 export const unusedNetworks = ({ desk }: Exchange): Promise<unknown> => unusedByHand(desk)
 

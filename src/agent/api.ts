@@ -1,5 +1,11 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { createNetwork, removeNetworks, unusedNetworks } from './api-networks.ts'
+import {
+  connectContainer,
+  createNetwork,
+  disconnectContainer,
+  removeNetworks,
+  unusedNetworks,
+} from './api-networks.ts'
 import type { Desk } from './desk.ts'
 import { explain } from './explain.ts'
 import { LineWriter, RequestError, readJson, refuseBrowsers, sendError, sendJson } from './http.ts'
@@ -57,6 +63,8 @@ const ROUTES: readonly (readonly [method: string, path: RegExp, handler: Handler
   ['POST', /^\/v1\/networks$/, createNetwork],
   ['GET', /^\/v1\/networks\/unused$/, unusedNetworks],
   ['POST', /^\/v1\/networks\/remove$/, removeNetworks],
+  ['POST', /^\/v1\/networks\/connect$/, connectContainer],
+  ['POST', /^\/v1\/networks\/disconnect$/, disconnectContainer],
   ['GET', /^\/v1\/networks\/inspect$/, ({ desk }) => desk.inspectAll()],
   ['GET', /^\/v1\/inspect$/, ({ desk, query }) => desk.inspect(parseProject(query.get('project')))],
   ['GET', /^\/v1\/events$/, events],

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ExecInvocation, ExecRequest } from '../executor/executor.ts'
 import { hostKernel } from '../kernel/host.ts'
 import { identify } from '../kernel/process.ts'
-import type { Network } from '../model/desired.ts'
+import type { Attachment, Network } from '../model/desired.ts'
 import type { PakEvent } from '../model/events.ts'
 import type { ImageRecord } from '../model/image.ts'
 import type { ObservedState } from '../model/observed.ts'
@@ -106,6 +106,17 @@ export class AgentClient {
 
   async createNetwork(network: Network): Promise<void> {
     await this.#ask({ method: 'POST', path: '/v1/networks', body: { network }, idempotent: false })
+  }
+
+  /** What is asked for twice is refused the second time. */
+  async connect(project: string, container: string, attachment: Attachment): Promise<void> {
+    const body = { project, container, attachment }
+    await this.#ask({ method: 'POST', path: '/v1/networks/connect', body, idempotent: false })
+  }
+
+  async disconnect(project: string, container: string, network: string): Promise<void> {
+    const body = { project, container, network }
+    await this.#ask({ method: 'POST', path: '/v1/networks/disconnect', body, idempotent: false })
   }
 
   /** Made by hand, and no container is on them. */

@@ -257,7 +257,10 @@ function workOf(
   return { project, verb, cause: verb, signal, onPlan, onEvent: report }
 }
 
-function resultLine({ done, failed, skipped }: ApplyResult, signal: AbortSignal): ResultLine {
+export function resultLine(
+  { done, failed, skipped }: ApplyResult,
+  signal: AbortSignal,
+): ResultLine {
   const ok = failed.length === 0 && skipped.length === 0
   return {
     type: 'result',

@@ -1,6 +1,9 @@
+import { isIPv4 } from 'node:net'
 import type { ExecRequest } from '../executor/executor.ts'
-import type { DesiredState } from '../model/desired.ts'
+import type { Attachment, DesiredState } from '../model/desired.ts'
+import { parseIpv6 } from '../model/ipv6.ts'
 import type { Plan } from '../model/plan.ts'
+import { SHARED } from '../model/shared.ts'
 import { RequestError } from './http.ts'
 import type {
   Action,
@@ -107,6 +110,27 @@ export function parseLaunchEnd(body: unknown): LaunchEnd {
   const project = parseProject(given['project'])
   const container = parseName(given['container'], 'container')
   return { project, container, exitCode: integer(given['exitCode'], 'exitCode', 0) }
+}
+
+/** How a container's spec calls a network: its project's own, or `PROJECT/NETWORK`. */
+export function parseNetwork(value: unknown): string {
+  const [first, second, ...more] = text(value, 'network').split('/')
+  if (second === undefined) return parseName(first, 'network')
+  if (more.length > 0 || (first !== SHARED && !PROJECT.test(first ?? ''))) throw invalid('network')
+  return `${first}/${parseName(second, 'network')}`
+}
+
+export function parseAttachment(value: unknown): Attachment {
+  const given = record(value, 'attachment')
+  const [ipv4, ipv6] = [textOrNull(given['ipv4'], 'ipv4'), textOrNull(given['ipv6'], 'ipv6')]
+  if (ipv4 !== null && !isIPv4(ipv4)) throw invalid('ipv4')
+  if (ipv6 !== null && parseIpv6(ipv6) === null) throw invalid('ipv6')
+  return {
+    network: parseNetwork(given['network']),
+    aliases: names(given['aliases'] ?? [], 'aliases'),
+    ipv4,
+    ...(ipv6 === null ? {} : { ipv6 }),
+  }
 }
 
 export function parseProject(value: unknown): string {

@@ -3,6 +3,8 @@ import { bind, type CommandSpec, FORMAT } from './grammar.ts'
 const json = async () => (await import('./views/look.ts')).printJson
 const names = async () => (await import('./views/lists.ts')).printNames
 
+const nothing = async () => () => undefined
+
 const CREATE: CommandSpec = {
   name: 'create',
   summary: 'Make a network that is no project’s, for several to join',
@@ -80,6 +82,35 @@ export const NETWORK: CommandSpec = {
       examples: ['pak network prune', 'pak network prune -f'],
       options: [{ flags: '-f, --force', summary: 'do not ask' }],
       run: bind(async () => (await import('./commands/network-hand.ts')).prune, names),
+    },
+    {
+      name: 'connect',
+      summary: 'Put a container on one more network, running or not',
+      words: '<network> <container>',
+      completes: 'network and container',
+      examples: [
+        'pak network connect edge shop-web-1',
+        'pak network connect --alias www --ip 10.9.1.7 edge shop-web-1',
+        'pak network connect shop/front blog-web-1    a network of project shop that is attachable',
+      ],
+      options: [
+        { flags: '--ip <address>', summary: 'its IPv4 address there; default: one that is free' },
+        { flags: '--ip6 <address>', summary: 'its IPv6 address there' },
+        { flags: '--alias <name>', summary: 'one more name there', repeats: true },
+      ],
+      notes:
+        'It stays there over restarts, until pak network disconnect or until the container is made anew; pak plan\n' +
+        'says so. On that network it answers to its own name and its aliases.',
+      run: bind(async () => (await import('./commands/network-connect.ts')).connect, nothing),
+    },
+    {
+      name: 'disconnect',
+      summary: 'Take a container off a network',
+      words: '<network> <container>',
+      completes: 'network and container',
+      examples: ['pak network disconnect edge shop-web-1'],
+      options: [{ flags: '-f, --force', summary: 'no error where it is not on it, or not there' }],
+      run: bind(async () => (await import('./commands/network-connect.ts')).disconnect, nothing),
     },
     {
       name: 'policy',

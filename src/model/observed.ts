@@ -1,3 +1,4 @@
+import type { ByHand } from './attachments.ts'
 import type {
   Affinity,
   ContainerSpec,
@@ -30,7 +31,7 @@ export interface ObservedState {
   readonly images: Readonly<Record<string, string | null>>
 }
 
-export interface ObservedContainer {
+export interface ObservedContainer extends ByHand {
   /** `<project>-<service>-<n>` or `container_name`. */
   readonly name: string
   /** 64 hexadecimal digits, new for each create. */

@@ -1,6 +1,7 @@
 import type { Address } from './address.ts'
 import type {
   Affinity,
+  Attachment,
   ContainerSpec,
   Dependency,
   DependencyCondition,
@@ -64,6 +65,9 @@ export interface StepArgs {
   }
   /** Put right what somebody changed behind a running container: limits, cgroup, interfaces. Same processes. */
   'container.repair': { readonly container: string }
+  /** Put it on a network, in place where it runs. */
+  'container.connect': { readonly container: string; readonly attachment: Attachment }
+  'container.disconnect': { readonly container: string; readonly network: string }
   'container.kill': { readonly container: string; readonly signal: string }
   /** Freeze all of its processes where they are; they keep their memory and get no time. */
   'container.pause': { readonly container: string }

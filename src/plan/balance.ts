@@ -1,3 +1,4 @@
+import { type ByHand, remaining } from '../model/attachments.ts'
 import type {
   Affinity,
   Attachment,
@@ -27,7 +28,10 @@ export interface Behind {
 export interface Member {
   readonly container: string
   readonly service: string
+  /** With only those of its networks that it is still on. */
   readonly spec: ContainerSpec
+  /** Networks that a user has put it on. */
+  readonly connected: readonly Attachment[]
   readonly stand: Stand
 }
 
@@ -46,9 +50,23 @@ export function membersAt(units: readonly Unit[], moment: Moment): readonly Memb
     const { wanted, service } = unit
     if (wanted === null) return []
     const { container, spec } = wanted
-    return [{ container, service, spec, stand: standOf(unit, spec, moment) }]
+    const hand = handOf(unit)
+    const stand = standOf(unit, spec, moment)
+    return [{ container, service, ...placesOf(spec, hand), stand }]
   })
 }
+
+/** What a user did to its networks goes with a container that is made anew. */
+const handOf = ({ observed, tasks }: Unit): ByHand =>
+  observed === null || tasks.create !== undefined ? {} : observed
+
+export const placesOf = (
+  spec: ContainerSpec,
+  hand: ByHand,
+): Pick<Member, 'spec' | 'connected'> => ({
+  spec: { ...spec, networks: remaining(spec, hand) },
+  connected: hand.connected ?? [],
+})
 
 function standOf({ observed, tasks }: Unit, spec: ContainerSpec, moment: Moment): Stand {
   // A check that nobody has run yet has not said yes: a later plan lets it in.
@@ -143,7 +161,7 @@ function fittest<T extends Candidate>(group: readonly T[]): readonly T[] {
 /** By host port: who publishes it. */
 function publications(members: readonly Member[], internal: ReadonlyMap<string, boolean>) {
   const entries = members.flatMap((member) => {
-    const to = receiver(member.spec, internal)
+    const to = receiver(member, internal)
     if (to === null) return []
     const { network, ipv4, ipv6 } = to
     const six = ipv6 === undefined ? {} : { ipv6 }
@@ -156,9 +174,12 @@ function publications(members: readonly Member[], internal: ReadonlyMap<string, 
   return [...groupBy(entries, ({ entry }) => placeText(entry)).values()]
 }
 
-function receiver(spec: ContainerSpec, internal: ReadonlyMap<string, boolean>): Attachment | null {
-  const name = receiverOf(spec, (network) => internal.get(network) !== false)
-  return spec.networks.find(({ network }) => network === name) ?? null
+function receiver(
+  { spec, connected }: Member,
+  internal: ReadonlyMap<string, boolean>,
+): Attachment | null {
+  const name = receiverOf({ ...spec, connected }, (network) => internal.get(network) !== false)
+  return [...spec.networks, ...connected].find(({ network }) => network === name) ?? null
 }
 
 function addresses(members: readonly Member[], manner: (service: string) => Manner) {
@@ -180,7 +201,7 @@ function addresses(members: readonly Member[], manner: (service: string) => Mann
 
 const declaredIn = (members: readonly Member[], network: string): readonly string[] =>
   members
-    .flatMap(({ spec }) => spec.networks)
+    .flatMap(({ spec, connected }) => [...spec.networks, ...connected])
     .flatMap((on) => (on.network === network && on.ipv4 !== null ? on.ipv4 : []))
     .sort(compareText)
 

@@ -16,6 +16,7 @@ import {
   membersAt,
   placeText,
   publicationText,
+  placesOf as standingOn,
 } from './balance.ts'
 import { type NetworkWork, reachable } from './networks.ts'
 import { plannedPolicies, policyTexts } from './policies.ts'
@@ -76,7 +77,7 @@ const argsOf = ({ networks, published, services, policies }: Picture): FirewallA
 function pictureBefore({ observed }: FirewallSides): Picture {
   const members = observed.containers.map((one): Member => {
     const { container, spec } = asItIs(one)
-    return { container, service: one.service, spec, stand: 'down' }
+    return { container, service: one.service, ...standingOn(spec, one), stand: 'down' }
   })
   const had = new Set(reachable(observed).flatMap(({ services }) => Object.keys(services)))
   const at = {

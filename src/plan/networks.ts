@@ -113,7 +113,12 @@ export function unusedNetworks(
   because: Reason = ORPHAN,
 ): readonly NetworkWork[] {
   const used = new Set(
-    units.flatMap(({ wanted }) => wanted?.spec.networks.map(({ network }) => network) ?? []),
+    units
+      .flatMap(({ wanted, observed, tasks }) => [
+        ...(wanted?.spec.networks ?? []),
+        ...(wanted === null || tasks.create !== undefined ? [] : (observed?.connected ?? [])),
+      ])
+      .map(({ network }) => network),
   )
   return candidates
     .filter(({ spec }) => !used.has(spec.name))

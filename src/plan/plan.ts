@@ -6,6 +6,7 @@ import type { RecordWork, VolumeWork } from './draft.ts'
 import { compareLimits } from './fields.ts'
 import { firewallWorks } from './firewall.ts'
 import { follow } from './follow.ts'
+import { handNotes } from './hand-notes.ts'
 import { holdBack } from './hold.ts'
 import { overlooked, overlooking } from './leave.ts'
 import { declaredNetworks, replacedNetworks, unusedNetworks } from './networks.ts'
@@ -160,7 +161,7 @@ function warningsOf({ desired, scope }: Sides, units: readonly Unit[]): readonly
       observed === null || isOneOff(observed.spec) ? [] : [observed.name],
     )
   const unknown = scope.unknown.map((name) => `service \`${name}\` is not in the file`)
-  const notes = [...unknown, ...units.flatMap(pausedNote)]
+  const notes = [...unknown, ...units.flatMap(pausedNote), ...units.flatMap(handNotes)]
   if (orphans.length === 0) return notes
   const names = orphans.sort(compareText).map((name) => `\`${name}\``)
   const words = `${names.join(', ')}: the file has no such service; --remove-orphans removes it`

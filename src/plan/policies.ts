@@ -34,10 +34,10 @@ const declared = (services: readonly Service[]): readonly ServicePolicies[] =>
     .flatMap(({ name, policies }) => (policies === undefined ? [] : [{ service: name, policies }]))
     .sort((a, b) => compareText(a.service, b.service))
 
-const memberOf = ({ container, service, spec }: Member): PlannedMember => ({
+const memberOf = ({ container, service, spec, connected }: Member): PlannedMember => ({
   container,
   service,
-  networks: spec.networks.map(({ network, ipv4, ipv6 }) => ({
+  networks: [...spec.networks, ...connected].map(({ network, ipv4, ipv6 }) => ({
     network,
     ipv4,
     ...(ipv6 === undefined ? {} : { ipv6 }),

@@ -92,7 +92,11 @@ function takesOver({ wanted }: NetworkWork, { observed }: NetworkWork): boolean 
 /** Stops and removals of the containers that are on a network now. */
 function departures(units: readonly Unit[], network: string): readonly string[] {
   return units
-    .filter(({ observed }) => observed?.spec.networks.some((on) => on.network === network))
+    .filter(({ observed }) =>
+      [...(observed?.spec.networks ?? []), ...(observed?.connected ?? [])].some(
+        (on) => on.network === network,
+      ),
+    )
     .flatMap((unit) => [containerId('stop', unit), containerId('remove', unit)])
 }
 
@@ -157,6 +161,8 @@ const OP_ORDER: readonly Op[] = [
   'container.update',
   'container.repair',
   'firewall.apply',
+  'container.connect',
+  'container.disconnect',
   'service.wait',
   'container.start',
   'firewall.admit',

@@ -59,6 +59,8 @@ const VERBS: Readonly<Record<Op, Exclude<Outcome, 'recreate' | 'restart'>>> = {
   'container.remove': 'remove',
   'container.update': 'update',
   'container.repair': 'update',
+  'container.connect': 'update',
+  'container.disconnect': 'update',
   'container.kill': 'stop',
   'container.pause': 'update',
   'container.unpause': 'update',

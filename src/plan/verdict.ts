@@ -1,3 +1,4 @@
+import { attachmentsOf } from '../model/attachments.ts'
 import type { ObservedContainer } from '../model/observed.ts'
 import type { FieldChange, Reason } from '../model/plan.ts'
 import { diffContainer } from './diff.ts'
@@ -66,7 +67,9 @@ function replacedFields(
   replaced: Case['replaced'],
   observed: ObservedContainer,
 ): readonly FieldChange[] {
-  return observed.spec.networks.flatMap(({ network }) => replaced.get(network) ?? [])
+  return attachmentsOf(observed.spec, observed).flatMap(
+    ({ network }) => replaced.get(network) ?? [],
+  )
 }
 
 function recreate(observed: ObservedContainer, reason: Reason): Tasks {

@@ -51,7 +51,7 @@ function servicesOf(
   const services = new Set([...containers.map(({ service }) => service), ...ruled])
   if (services.has(word)) return new Set([word])
   if (networks.some(({ spec }) => spec.name === word)) {
-    const there = containers.filter(({ spec }) => spec.networks.some((on) => on.network === word))
+    const there = containers.filter(({ addresses }) => Object.hasOwn(addresses, word))
     return new Set(there.map(({ service }) => service))
   }
   throw new PakError(

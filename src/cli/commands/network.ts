@@ -1,4 +1,5 @@
 import { PakError } from '../../errors.ts'
+import { attachmentsOf } from '../../model/attachments.ts'
 import type { Network } from '../../model/desired.ts'
 import type { ObservedNetwork, ObservedState } from '../../model/observed.ts'
 import { foreignName, isForeign, placeOf, SHARED } from '../../model/shared.ts'
@@ -31,6 +32,8 @@ interface Place {
   readonly ip: string
   readonly ip6: string | null
   readonly aliases: readonly string[]
+  /** By `network connect`. */
+  readonly byHand: boolean
 }
 
 /** `network inspect`: the project's networks, outside of one those made by hand, or only those that are named. */
@@ -106,11 +109,19 @@ function placesIn(
   at: At,
 ): readonly (readonly [string, Place])[] {
   const called = calledIn(project, at)
-  return containers.flatMap(({ name, addresses, addresses6, spec }) => {
+  return containers.flatMap((container) => {
+    const { name, addresses, addresses6, spec, connected = [] } = container
     const ip = addresses[called]
     if (ip === undefined) return []
-    const aliases = spec.networks.find(({ network }) => network === called)?.aliases ?? []
-    return [[name, { project, ip, ip6: addresses6?.[called] ?? null, aliases }] as const]
+    const at = attachmentsOf(spec, container).find(({ network }) => network === called)
+    const place = {
+      project,
+      ip,
+      ip6: addresses6?.[called] ?? null,
+      aliases: at?.aliases ?? [],
+      byHand: connected.some(({ network }) => network === called),
+    }
+    return [[name, place] as const]
   })
 }
 

@@ -7,6 +7,7 @@ import {
   configure,
   configureAll,
   connect,
+  disconnect,
   type Interface,
   type Link,
   macAddress,
@@ -69,6 +70,47 @@ export async function rewire(
   await configure(host.kernel, pid, interfaces)
   const unshaped = await shapeAll(host, [wiring])
   if (unshaped !== null) throw unshaped
+}
+
+/** Give a running container the one interface that its record has on a network; the others are not touched. */
+export async function wireTo(
+  host: LinuxHost,
+  at: { readonly project: string; readonly network: string },
+  container: Created,
+): Promise<void> {
+  const networks = networksFor(host, at.project)
+  const wiring = wiringOf(host, container, networks)
+  const index = endsOf(container.record, networks).findIndex(
+    ({ network }) => network.spec.name === at.network,
+  )
+  const [link, own] = [wiring.links[index], wiring.interfaces[index]]
+  if (link === undefined || own === undefined)
+    throw new PakError('conflict', `connect \`${container.record.name}\`: the network is gone`)
+  await connect(host.kernel, [link])
+  try {
+    await configure(host.kernel, wiring.pid, [own])
+    const unshaped = await shapeAll(host, [{ ...wiring, links: [link] }])
+    if (unshaped !== null) throw unshaped
+  } catch (error) {
+    await disconnect(host.kernel, [link.host])
+    throw error
+  }
+}
+
+/** Take an interface away; where it had the default route, another gets it. */
+export async function unwire(host: LinuxHost, project: string, gone: Gone): Promise<void> {
+  const { record, pid, network } = gone
+  await disconnect(host.kernel, [hostEnd(host, record, { network, pid })])
+  const { interfaces } = wiringOf(host, { record, pid }, networksFor(host, project))
+  const outward = interfaces.filter(
+    ({ gateway, ipv6 }) => gateway !== null || typeof ipv6?.gateway === 'string',
+  )
+  if (outward.length > 0) await configure(host.kernel, pid, outward)
+}
+
+/** `record`: as it is without the network. */
+interface Gone extends Created {
+  readonly network: string
 }
 
 /** Why rates cannot be bounded; `null`: they are. */

@@ -4,7 +4,7 @@ import type { StepOf } from '../../model/plan.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
 import { forEach } from './batch.ts'
 import type { LinuxHost } from './host.ts'
-import { forgetLeases } from './joined.ts'
+import { forgetLeases, forgetPlaces } from './joined.ts'
 import { addresses6Of, leaseAddresses } from './leases.ts'
 import { type ContainerRecord, containerRecord } from './records.ts'
 import { reserveAbove, reserves } from './reservations.ts'
@@ -88,6 +88,11 @@ export async function removeContainers(
   })
   const gone = steps.flatMap(({ args }) => (args.forGood ? args.container : []))
   await forgetLeases(host, context.project, gone)
+  for (const { name, connected = [] } of records)
+    await forgetPlaces(host, context.project, {
+      container: name,
+      networks: connected.map(({ network }) => network),
+    })
   if (records.some(({ spec }) => reserves(spec.limits))) await reserveAbove(host, context.project)
   return outcomes
 }

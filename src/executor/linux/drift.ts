@@ -1,4 +1,5 @@
 import { staysAlive } from '../../kernel/process.ts'
+import { attachmentsOf } from '../../model/attachments.ts'
 import type { Drift } from '../../model/observed.ts'
 import {
   bridgeDrift,
@@ -117,7 +118,9 @@ function thawDrift(
 /** What is wrong with a bridge is the network's: what follows from it for a container is not told again. */
 function wiringDrift(host: LinuxHost, { record, run }: Running, ground: Ground): readonly Drift[] {
   if (record.spec.networkMode.kind !== 'bridge') return []
-  const attached = record.spec.networks.flatMap(({ network }) => ground.networks.get(network) ?? [])
+  const attached = attachmentsOf(record.spec, record).flatMap(
+    ({ network }) => ground.networks.get(network) ?? [],
+  )
   const whole = attached.filter(({ spec }) => !ground.broken.has(spec.name))
   const facts = whole.flatMap(({ spec, bridge }) => {
     const port = { host: hostEnd(host, record, { network: spec.name, pid: run.pid }), bridge }

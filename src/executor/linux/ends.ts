@@ -1,3 +1,4 @@
+import type { ByHand } from '../../model/attachments.ts'
 import type { Attachment } from '../../model/desired.ts'
 import type { ContainerRecord, NetworkRecord } from './records.ts'
 
@@ -12,21 +13,38 @@ export interface End {
 }
 
 /** The interfaces of a container, in the order of its networks. */
-export const endsOf = (
-  { spec, addresses, addresses6 = {} }: Pick<ContainerRecord, 'spec' | 'addresses' | 'addresses6'>,
+export function endsOf(
+  container: Ended,
   networks: ReadonlyMap<string, NetworkRecord>,
-): readonly End[] =>
-  spec.networks
-    .filter(({ network }) => networks.has(network))
-    .flatMap((attachment, index) => {
-      const network = networks.get(attachment.network)
-      const address = addresses[attachment.network]
-      const peer = attachment.interfaceName ?? `eth${index}`
-      const address6 = addresses6[attachment.network] ?? null
-      return network === undefined || address === undefined
-        ? []
-        : { network, attachment, peer, address, address6 }
-    })
+): readonly End[] {
+  const { addresses, addresses6 = {}, disconnected = [] } = container
+  return peersOf(container, networks).flatMap(({ attachment, peer, isDeclared }) => {
+    if (isDeclared && disconnected.includes(attachment.network)) return []
+    const network = networks.get(attachment.network)
+    const address = addresses[attachment.network]
+    const address6 = addresses6[attachment.network] ?? null
+    return network === undefined || address === undefined
+      ? []
+      : { network, attachment, peer, address, address6 }
+  })
+}
+
+type Ended = Pick<ContainerRecord, 'spec' | 'addresses' | 'addresses6'> & ByHand
+
+/** The first name that none of its interfaces has, nor would have were it put back where it was taken off. */
+export function freePeer(container: Ended, networks: ReadonlyMap<string, NetworkRecord>): string {
+  const taken = new Set(peersOf(container, networks).map(({ peer }) => peer))
+  for (let index = 0; ; index++) if (!taken.has(`eth${index}`)) return `eth${index}`
+}
+
+/** A name does not change with what becomes of the others. */
+const peersOf = ({ spec, connected = [] }: Ended, networks: ReadonlyMap<string, NetworkRecord>) =>
+  [
+    ...spec.networks
+      .filter(({ network }) => networks.has(network))
+      .map((attachment) => ({ attachment, isDeclared: true })),
+    ...connected.map((attachment) => ({ attachment, isDeclared: false })),
+  ].map((one, index) => ({ ...one, peer: one.attachment.interfaceName ?? `eth${index}` }))
 
 /** The one that has the default route: of those that lead out the first with the highest priority. */
 export const outwardOf = (ends: readonly End[]): End | null =>

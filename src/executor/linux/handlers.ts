@@ -1,5 +1,6 @@
 import type { Op, StepOf } from '../../model/plan.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
+import { connectContainers, disconnectContainers } from './connections.ts'
 import { createContainers, removeContainers, updateContainers } from './containers.ts'
 import { applyFirewallSteps } from './firewall.ts'
 import type { LinuxHost } from './host.ts'
@@ -33,6 +34,8 @@ export const handlers: { readonly [O in Op]: Handler<O> } = {
   'container.remove': removeContainers,
   'container.update': updateContainers,
   'container.repair': repairContainers,
+  'container.connect': connectContainers,
+  'container.disconnect': disconnectContainers,
   'container.kill': killContainers,
   'container.pause': pauseContainers,
   'container.unpause': unpauseContainers,

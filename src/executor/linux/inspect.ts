@@ -80,6 +80,8 @@ async function observeContainer(
     createdAt: record.createdAt,
     addresses: record.addresses,
     ...(record.addresses6 === undefined ? {} : { addresses6: record.addresses6 }),
+    ...(record.connected?.length ? { connected: record.connected } : {}),
+    ...(record.disconnected?.length ? { disconnected: record.disconnected } : {}),
     drift: runs ? [...limits, ...(drift.containers.get(record.name) ?? [])] : [],
     ...(status.state === 'running' && hooksAreDue(record) ? { unfinished: true } : {}),
   }

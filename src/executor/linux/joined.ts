@@ -76,21 +76,45 @@ export async function forgetLeases(
 ): Promise<void> {
   const gone = (holder: string) =>
     !isForeign(holder) && (containers === null || containers.includes(holder))
-  const without = (leases: NetworkRecord['leases']) =>
-    Object.fromEntries(Object.entries(leases).filter(([holder]) => !gone(holder)))
   const held = [...networksFor(host, project).values()].filter(
     ({ spec, leases }) => isForeign(spec.name) && Object.keys(leases).some(gone),
   )
   await Promise.all(
-    held.map(({ spec }) =>
-      changeNetwork(host, { project, network: spec.name }, ({ ipv6, ...record }) => ({
-        ...record,
-        leases: without(record.leases),
-        ...(ipv6 === undefined ? {} : { ipv6: { ...ipv6, leases: without(ipv6.leases) } }),
-      })),
-    ),
+    held.map(({ spec }) => changeNetwork(host, { project, network: spec.name }, without(gone))),
   )
 }
+
+/** Give back what one container holds on these networks, whosever they are. */
+export async function forgetPlaces(
+  host: LinuxHost,
+  project: string,
+  at: { readonly container: string; readonly networks: readonly string[] },
+): Promise<void> {
+  const known = networksFor(host, project)
+  await Promise.all(
+    at.networks
+      .filter((network) => Object.hasOwn(known.get(network)?.leases ?? {}, at.container))
+      .map((network) =>
+        changeNetwork(
+          host,
+          { project, network },
+          without((holder) => holder === at.container),
+        ),
+      ),
+  )
+}
+
+const without =
+  (gone: (holder: string) => boolean) =>
+  ({ ipv6, ...record }: NetworkRecord): NetworkRecord => {
+    const rest = (leases: NetworkRecord['leases']) =>
+      Object.fromEntries(Object.entries(leases).filter(([holder]) => !gone(holder)))
+    return {
+      ...record,
+      leases: rest(record.leases),
+      ...(ipv6 === undefined ? {} : { ipv6: { ...ipv6, leases: rest(ipv6.leases) } }),
+    }
+  }
 
 /** Addresses of services of all projects on a network. */
 export const everyServiceAddress = ({ leases }: NetworkRecord): readonly string[] =>

@@ -1,3 +1,4 @@
+import { remaining } from '../../model/attachments.ts'
 import { isOneOff } from '../../model/one-off.ts'
 import { foreignName, placeOf } from '../../model/shared.ts'
 import type {
@@ -143,11 +144,15 @@ function portsOf({ spec }: ContainerRecord): readonly ZonePort[] {
 
 /** `service`: what all replicas share. `container`: what leads to containers themselves, as in a swarm. */
 function namesOf(
-  { name, service, spec }: ContainerRecord,
+  record: ContainerRecord,
   { spec: { name: networkName } }: NetworkRecord,
   of: 'service' | 'container',
 ): readonly string[] {
-  const attachment = spec.networks.find(({ network }) => network === networkName)
+  const { name, service, spec, connected = [] } = record
+  // Who was put there by hand is nobody's replica there: it answers as itself, as with Docker.
+  const byHand = connected.find(({ network }) => network === networkName)
+  if (byHand !== undefined) return of === 'service' ? [] : [name, ...byHand.aliases]
+  const attachment = remaining(spec, record).find(({ network }) => network === networkName)
   if (attachment === undefined) return []
   return of === 'service' ? [service, ...attachment.aliases] : [name, `tasks.${service}`]
 }

@@ -12,7 +12,11 @@ export function missingNetworks(
   { steps }: Pick<PreflightRequest, 'steps'>,
 ): readonly PakError[] {
   const called = steps.flatMap((step) =>
-    step.op === 'container.create' ? step.args.spec.networks.map(({ network }) => network) : [],
+    step.op === 'container.create'
+      ? step.args.spec.networks.map(({ network }) => network)
+      : step.op === 'container.connect'
+        ? step.args.attachment.network
+        : [],
   )
   return [...new Set(called.filter(isForeign))].flatMap((name) => refusalOf(host, name) ?? [])
 }

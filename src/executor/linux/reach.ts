@@ -4,6 +4,7 @@ import { connect as dial } from 'node:net'
 import { Duplex } from 'node:stream'
 import { PakError } from '../../errors.ts'
 import { isAlive } from '../../kernel/process.ts'
+import { attachmentsOf } from '../../model/attachments.ts'
 import type { LinuxHost } from './host.ts'
 import { type ContainerRecord, containerRecord } from './records.ts'
 import { currentRun } from './runs.ts'
@@ -30,9 +31,10 @@ export async function reachPort(
 }
 
 /** `null`: only from inside of its network namespace. */
-function ownAddress({ spec, addresses }: ContainerRecord): string | null {
+function ownAddress(record: ContainerRecord): string | null {
+  const { spec, addresses } = record
   if (spec.networkMode.kind === 'host') return LOOPBACK
-  for (const { network } of spec.networks) {
+  for (const { network } of attachmentsOf(spec, record)) {
     const address = addresses[network]
     if (address !== undefined) return address
   }

@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { PakError } from '../../errors.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
+import type { ByHand } from '../../model/attachments.ts'
 import type { ContainerSpec, Dependency, Network, Volume } from '../../model/desired.ts'
 import type { Limits } from '../../model/limits.ts'
 import type { PlannedPolicies } from '../../model/plan.ts'
@@ -51,7 +52,7 @@ export interface VolumeRecord {
   readonly spec: Volume
 }
 
-export interface ContainerRecord {
+export interface ContainerRecord extends ByHand {
   readonly name: string
   readonly id: string
   readonly service: string

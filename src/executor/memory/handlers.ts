@@ -1,4 +1,5 @@
 import { PakError } from '../../errors.ts'
+import { attachmentsOf, reconnected } from '../../model/attachments.ts'
 import type { FirewallArgs, Op, StepOf } from '../../model/plan.ts'
 import {
   absent,
@@ -54,6 +55,22 @@ export const HANDLERS: { readonly [O in Op]: (step: StepOf<O>, at: Place) => voi
   },
   'container.repair': ({ args }, at) => {
     change(recorded(at), args.container, (known) => ({ ...known, drift: [] }))
+  },
+  'container.connect': ({ args }, at) => {
+    const { container, attachment } = args
+    lease(recorded(at), container, attachment)
+    change(recorded(at), container, (known) => ({
+      ...known,
+      ...reconnected(known, { connect: attachment }),
+    }))
+  },
+  'container.disconnect': ({ args }, at) => {
+    const project = recorded(at)
+    change(project, args.container, (known) => ({
+      ...known,
+      ...reconnected(known, { disconnect: args.network }),
+    }))
+    project.leases.get(args.network)?.delete(args.container)
   },
   'container.kill': ({ args }, at) => stopContainer({ ...args, byUser: true }, at),
   'container.pause': ({ args }, at) => pauseContainer(args.container, 'paused', recorded(at)),
@@ -207,10 +224,10 @@ function usersOf(
   name: string,
 ): readonly string[] {
   return [...project.containers.values()]
-    .filter(({ spec }) =>
+    .filter((container) =>
       kind === 'network'
-        ? spec.networks.some(({ network }) => network === name)
-        : spec.mounts.some((mount) => mount.kind === 'volume' && mount.volume === name),
+        ? attachmentsOf(container.spec, container).some(({ network }) => network === name)
+        : container.spec.mounts.some((mount) => mount.kind === 'volume' && mount.volume === name),
     )
     .map((container) => container.name)
 }

@@ -91,7 +91,7 @@ export const NETWORK: CommandSpec = {
       examples: [
         'pak network connect edge shop-web-1',
         'pak network connect --alias www --ip 10.9.1.7 edge shop-web-1',
-        'pak network connect shop/front blog-web-1    a network of project shop that is attachable',
+        'pak network connect shop/front blog-web-1    where shop lets it',
       ],
       options: [
         { flags: '--ip <address>', summary: 'its IPv4 address there; default: one that is free' },

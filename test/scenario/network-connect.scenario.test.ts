@@ -149,7 +149,7 @@ testUnless(test, lacking, 'a container is put on networks by hand, and taken off
   const again = JSON.parse((await hand('inspect', 'edge')).stdout)
   assert.equal(Object.keys(again[0].containers), ['paktc-safe-1', 'paktd-blog-1'])
 
-  const words = ['_complete', '--', 'network', 'disconnect', 'edge', 'paktd']
+  const words = ['__complete', '--', 'network', 'disconnect', 'edge', 'paktd']
   assert.match(await pak.ok(words), 'paktd-blog-1')
   assert.is((await one('down', '-t', '0')).exitCode, 1)
   await done('disconnect', 'paktc/open', 'paktd-blog-1')

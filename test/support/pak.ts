@@ -92,9 +92,15 @@ async function dispose(
 ): Promise<void> {
   const problems: string[] = []
   const known = await namesIn(join(root, 'projects'))
-  for (const project of known.filter((name) => name !== '_shared')) {
-    const down = await run(['down', '-p', project, '-v', '-t', '0', '--remove-orphans'])
-    if (down.exitCode !== 0) problems.push(`down ${project}: ${down.stderr.trim()}`)
+  const down = (project: string) =>
+    run(['down', '-p', project, '-v', '-t', '0', '--remove-orphans'])
+  // One whose network another project is on goes after that.
+  const held: string[] = []
+  for (const project of known.filter((name) => name !== '_shared'))
+    if ((await down(project)).exitCode !== 0) held.push(project)
+  for (const project of held) {
+    const { exitCode, stderr } = await down(project)
+    if (exitCode !== 0) problems.push(`down ${project}: ${stderr.trim()}`)
   }
   if (known.includes('_shared')) await run(['network', 'prune', '-f'])
   if ((await namesIn(runRoot)).includes('pak.sock')) await run(['agent', 'stop'])

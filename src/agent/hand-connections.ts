@@ -28,13 +28,15 @@ export function reconnectByHand(desk: Desk, request: ConnectionRequest): Promise
       project,
       verb: 'action',
       cause: 'connect' in wanted ? 'network connect' : 'network disconnect',
-      desired: await desk.shop.kept.read(project),
-      decide: (_, observed) => {
-        permit(observed, request)
-        return planConnection(observed, container, wanted)
-      },
+      order: async () => ({
+        desired: await desk.shop.kept.read(project),
+        decide: (_, observed) => {
+          permit(observed, request)
+          return planConnection(observed, container, wanted)
+        },
+        onAccepted: async () => {},
+      }),
       signal,
-      onAccepted: async () => {},
       onPlan: () => {},
       onEvent: () => {},
     })

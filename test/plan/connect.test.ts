@@ -15,7 +15,7 @@ const shop = (environment: Readonly<Record<string, string>> = {}) =>
 async function placed(wanted: Connection) {
   const made = world()
   await made.up(shop())
-  const seen = await made.host.inspect({ project: 'shop', images: [] })
+  const seen = await made.host.inspect({ project: 'shop' })
   const planned = planConnection(seen, 'shop-web-1', wanted)
   await made.run(planned)
   return { ...made, planned }
@@ -38,7 +38,7 @@ test('what was connected by hand stays, and is told', async () => {
 
 test('published ports stay where they arrive, though the network by hand comes first by its name', async () => {
   const { host } = await placed(CONNECT)
-  const { firewall } = await host.inspect({ project: 'shop', images: [] })
+  const { firewall } = await host.inspect({ project: 'shop' })
   assert.equal(
     firewall.published.map(({ container }) => container),
     ['shop-web-1'],

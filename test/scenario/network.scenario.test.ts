@@ -7,7 +7,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { eventually } from '../support/eventually.ts'
 import type { PakSandbox } from '../support/pak.ts'
-import { testUnless } from '../support/skip.ts'
+import { hostLacks, testUnless } from '../support/skip.ts'
 import { containers, freePort, lacking, pids, SERVES, SLEEPS, stage } from './stage.ts'
 
 const ECHO = `const s = require('dgram').createSocket('udp4').bind(7)
@@ -66,6 +66,70 @@ testUnless(
     assert.not.match(await pak.ok(['exec', 'c', 'ip', 'route']), 'default')
     assert.match(await pak.ok(['exec', 'a', 'ip', 'route']), 'default')
     assert.is.not((await pak.run(['exec', 'c', 'nslookup', 'example.com'])).exitCode, 0)
+  },
+)
+
+/**
+ * What both say of each name: addresses, then names of addresses, then how a name that is none is refused.
+ * `+ndots=1`: with the 0 of resolv.conf, dig tries no search domain at all.
+ */
+const ASKING = `
+row() { kind=$1; name=$2; who=$3; shift 3; echo "$kind $name $who $("$@" | sort -u | tr '\\n' ' ')"; }
+four() { getent ahostsv4 "$1" | cut -d ' ' -f 1; }
+six() { getent ahostsv6 "$1" | cut -d ' ' -f 1 | grep -v '^::ffff:'; }
+back() { getent hosts "$1" | tr -s ' ' | cut -d ' ' -f 2; }
+asked() { dig +short +search +ndots=1 +tries=1 -q "$1" -t "$2"; }
+named() { dig +short +tries=1 -x "$1" | sed 's/[.]$//'; }
+for name in a v alfa paktn-a-1 host.pak.internal host nobody; do
+  row A $name getent four $name; row A $name dig asked $name A
+  row AAAA $name getent six $name; row AAAA $name dig asked $name AAAA
+done
+for address in $(asked a A) $(asked v A) $(asked a AAAA) $(asked host A) 198.51.100.7; do
+  row PTR $address getent back $address; row PTR $address dig named $address
+done
+row STATUS nobody dig sh -c "dig nobody | grep -o 'status: [A-Z]*'"
+`
+
+testUnless(
+  test,
+  lacking ?? hostLacks('dig', 'getent'),
+  'dig and getent hear the same: A, AAAA, PTR and names with a search domain',
+  async () => {
+    await using pak = await stage()
+    await pak.write(
+      'pak.yaml',
+      `name: paktn
+containers:
+  a: { ${SERVES.replaceAll('\n    ', ', ')}, replicas: 2, endpoint_mode: dnsrr, networks: { in: { aliases: [alfa] } } }
+  v: { ${SERVES.replaceAll('\n    ', ', ')}, replicas: 2, networks: [in] }
+  asker:
+    rootfs: /
+    stop_signal: SIGKILL
+    command: [sleep, "100000"]
+    dns_search: [pak.internal]
+    networks: [in]
+networks:
+  in: { internal: true, enable_ipv6: true }
+`,
+    )
+    await pak.ok(['up', '-d'])
+    const rows = (await pak.ok(['exec', '-T', 'asker', 'sh', '-c', ASKING])).trim().split('\n')
+    const heard = (who: string) =>
+      rows.flatMap((row) => (row.includes(` ${who} `) ? row.replace(` ${who} `, ' ').trim() : []))
+    assert.match(rows.at(-1) ?? '', 'NXDOMAIN')
+    assert.equal(heard('dig').slice(0, -1), heard('getent'))
+    const count = (start: string) =>
+      heard('getent')
+        .find((row) => row.startsWith(`${start} `))
+        ?.split(' ').length ?? 0
+    assert.equal(
+      ['A a', 'AAAA a', 'A v', 'A host', 'A nobody', 'AAAA nobody'].map(count),
+      [4, 4, 3, 3, 0, 0],
+    )
+    assert.is(
+      heard('getent').filter((row) => row.startsWith('PTR ') && row.split(' ').length === 3).length,
+      6,
+    )
   },
 )
 

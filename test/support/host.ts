@@ -12,6 +12,7 @@ export const HOST_PROGRAMS: Readonly<Record<string, string>> = {
   busybox: 'busybox-static',
   zstd: 'zstd',
   ps: 'procps',
+  dig: 'dnsutils',
 }
 
 /**

@@ -1,8 +1,6 @@
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ExecInvocation, ExecRequest } from '../executor/executor.ts'
-import { hostKernel } from '../kernel/host.ts'
-import { identify } from '../kernel/process.ts'
 import type { Attachment, Network } from '../model/desired.ts'
 import type { PakEvent } from '../model/events.ts'
 import type { ImageRecord } from '../model/image.ts'
@@ -241,6 +239,8 @@ async function gone(pids: readonly number[]): Promise<void> {
 
 /** A zombie has left all that it held; when it is reaped is for its parent to say, and some are slow. */
 async function isThere(pid: number): Promise<boolean> {
+  const { hostKernel } = await import('../kernel/host.ts')
+  const { identify } = await import('../kernel/process.ts')
   return (await identify(hostKernel, pid)) !== null
 }
 

@@ -2,7 +2,6 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { realpathSync } from 'node:fs'
 import { mkdir, readFile, rm, rmdir } from 'node:fs/promises'
-import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errorFromFacts, PakError } from '../errors.ts'
@@ -14,9 +13,9 @@ import { acquireLock } from './lock.ts'
 import { NODE_FLAGS } from './node-flags.ts'
 import type { Roots } from './parts.ts'
 import { liveMonitor } from './processes.ts'
+import { answers, isOutdated, socketPath } from './running.ts'
 import { bindSockets } from './sockets.ts'
 import { startSupervisor } from './supervise.ts'
-import { isNewer, version } from './version.ts'
 
 const LOCK_TIMEOUT_MS = 15_000
 const START_TIMEOUT_MS = 30_000
@@ -67,8 +66,6 @@ export async function superviseInForeground(
   const [code] = (await once(supervisor, 'exit')) as [number | null]
   return code ?? 1
 }
-
-export const socketPath = ({ runRoot }: Roots): string => join(runRoot, 'pak.sock')
 
 async function ensureRunning(
   roots: Roots,
@@ -237,23 +234,4 @@ async function sweep(runRoot: string): Promise<void> {
   await rm(join(runRoot, 'agent.log'), { force: true })
   for (const name of ['containers', 'exits', 'oci', 'volatile'])
     await rmdir(join(runRoot, name)).catch(() => {})
-}
-
-async function isOutdated({ runRoot }: Roots): Promise<boolean> {
-  const text = await readFile(join(runRoot, 'agent.json'), 'utf8').catch(() => null)
-  const running = text === null ? null : /"version":\s*"([^"]+)"/.exec(text)?.[1]
-  return running != null && isNewer(version(), running)
-}
-
-/** Whether anybody listens; a dead agent's supervisor does, and the next agent will answer. */
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path)
-    const settle = (yes: boolean) => {
-      socket.destroy()
-      resolve(yes)
-    }
-    socket.once('connect', () => settle(true))
-    socket.once('error', () => settle(false))
-  })
 }

@@ -2,6 +2,8 @@ const FIRST_RETRY_MS = 500
 const LONGEST_RETRY_MS = 60_000
 /** A burst of changes (twenty containers exit together) becomes one pass. */
 const GAP_MS = 25
+/** What an operation does comes back as changes that the kernel tells of: one look, when that is over. */
+const ECHO_MS = 150
 
 /** What one look at a project came to. */
 export interface PassOutcome {
@@ -27,7 +29,8 @@ interface Lane {
   /** Of the pass that is under way. */
   hurry: AbortController | null
   failures: number
-  lastPassAt: number
+  /** No pass before. */
+  quietUntil: number
 }
 
 /**
@@ -48,7 +51,13 @@ export class Loop implements AsyncDisposable {
     const lane = this.#lane(project)
     lane.failures = 0
     lane.hurry?.abort()
-    return this.#inTurn(project, lane, work)
+    return this.#inTurn(project, lane, async () => {
+      try {
+        return await work()
+      } finally {
+        lane.quietUntil = performance.now() + ECHO_MS
+      }
+    })
   }
 
   /** Something may have changed: look again soon. */
@@ -56,8 +65,8 @@ export class Loop implements AsyncDisposable {
     if (this.#closed) return
     const lane = this.#lane(project)
     if (lane.pending !== null) return
-    const gap = lane.lastPassAt + GAP_MS - performance.now()
-    this.#passAfter(project, lane, { cause, delayMs: Math.max(0, gap, retryDelay(lane.failures)) })
+    const delayMs = Math.max(quietFor(lane), retryDelay(lane.failures))
+    this.#passAfter(project, lane, { cause, delayMs })
   }
 
   /** Whether anything is being done, or waits for its turn. */
@@ -98,6 +107,9 @@ export class Loop implements AsyncDisposable {
   async #pass(project: string, lane: Lane): Promise<void> {
     if (this.#closed || lane.pending === null) return
     const { cause } = lane.pending
+    const delayMs = quietFor(lane)
+    // An operation has come in between.
+    if (delayMs > 0) return this.#passAfter(project, lane, { cause, delayMs })
     lane.pending = null
     if (lane.wake !== null) clearTimeout(lane.wake)
     lane.wake = null
@@ -109,7 +121,7 @@ export class Loop implements AsyncDisposable {
       this.#wakeAt(project, lane, outcome.wakeAt)
     } finally {
       lane.hurry = null
-      lane.lastPassAt = performance.now()
+      lane.quietUntil = performance.now() + GAP_MS
       lane.failures = ok ? 0 : lane.failures + 1
       if (!ok) this.enqueue(project, 'retry')
     }
@@ -143,12 +155,14 @@ export class Loop implements AsyncDisposable {
       wake: null,
       hurry: null,
       failures: 0,
-      lastPassAt: Number.NEGATIVE_INFINITY,
+      quietUntil: 0,
     }
     this.#lanes.set(project, lane)
     return lane
   }
 }
+
+const quietFor = ({ quietUntil }: Lane): number => Math.max(0, quietUntil - performance.now())
 
 const retryDelay = (failures: number): number =>
   failures === 0 ? 0 : Math.min(FIRST_RETRY_MS * 2 ** (failures - 1), LONGEST_RETRY_MS)

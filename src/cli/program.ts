@@ -41,10 +41,20 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
 
 /** The command that was meant, or null when commander has answered by itself (help, version). */
 export function parse(args: readonly string[]): Chosen | null {
+  // To build them all takes longer than many a command; only help, and what went wrong, speak of all.
+  const named = args.some((word) => HELP.has(word))
+    ? []
+    : COMMANDS.filter(({ name }) => args.includes(name))
+  return (named.length > 0 ? parseAmong(named, args) : null) ?? parseAmong(COMMANDS, args)
+}
+
+const HELP: ReadonlySet<string> = new Set(['help', '--help', '-h'])
+
+function parseAmong(commands: readonly CommandSpec[], args: readonly string[]): Chosen | null {
   let chosen: Chosen | null = null
   const program = buildProgram((found) => {
     chosen = found
-  })
+  }, commands)
   if (args.length === 0) {
     program.outputHelp()
     return null
@@ -53,14 +63,18 @@ export function parse(args: readonly string[]): Chosen | null {
     program.parse([...args], { from: 'user' })
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
+    if (commands !== COMMANDS) return null
     if (error.exitCode === 0) return null
     throw usageError(error, args)
   }
   return chosen
 }
 
-/** The whole grammar as commander has it; also what completion walks. */
-export function buildProgram(onChosen: (chosen: Chosen) => void): Command {
+/** The grammar as commander has it; whole, it is also what completion walks. */
+export function buildProgram(
+  onChosen: (chosen: Chosen) => void,
+  commands: readonly CommandSpec[] = COMMANDS,
+): Command {
   const program = new Command('pak')
     .description(overview())
     .usage('[options] <command>')
@@ -79,7 +93,7 @@ export function buildProgram(onChosen: (chosen: Chosen) => void): Command {
     .helpCommand('help [command]', 'show the help of a command')
   program.version(`pak ${version()}`, '-V, --version', 'print the version')
   addGlobals(program, [])
-  for (const spec of COMMANDS) addCommand(program, spec, onChosen)
+  for (const spec of commands) addCommand(program, spec, onChosen)
   return program
 }
 

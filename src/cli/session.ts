@@ -14,8 +14,12 @@ export async function openAgent(
   options: Pick<LaunchOptions, 'onSpawn' | 'stay'> = {},
 ): Promise<AgentClient> {
   onlyThisMachine(globals)
-  const { ensureAgent } = await import('../agent/launch.ts')
-  return ensureAgent(rootsOf(globals), signal, options)
+  const { runningAgent } = await import('../agent/running.ts')
+  const start = async () => {
+    const { ensureAgent } = await import('../agent/launch.ts')
+    return ensureAgent(rootsOf(globals), signal, options)
+  }
+  return (await runningAgent(globals, async () => void (await start()))) ?? start()
 }
 
 export interface Beginning {

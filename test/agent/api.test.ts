@@ -129,27 +129,40 @@ test('a plan changes nothing, and an up with a plan that is stale is refused', a
   assert.is((error as PakError).code, 'plan_stale')
 })
 
-test('while the manifest of an up is on its way the machine is looked at', async () => {
+/** An agent that counts how often it looks at the machine. */
+async function watched(): Promise<{ readonly at: Served; readonly looks: () => number }> {
   const executor = memoryExecutor()
   let looks = 0
   const inspect: typeof executor.inspect = (scope, signal) => {
     looks += 1
     return executor.inspect(scope, signal)
   }
-  await using at = await served({ executor: { ...executor, inspect } })
+  return { at: await served({ executor: { ...executor, inspect } }), looks: () => looks }
+}
+
+test('while the manifest of an up is on its way the machine is looked at', async () => {
+  const { at: opened, looks } = await watched()
+  await using at = opened
   const reading = new EventEmitter()
   const request = once(reading, 'read').then(() => upOf('shop', ['a']))
   const stream = at.agent.upPending('shop', request)
-  await eventually('it looks', () => looks > 0)
+  await eventually('it looks', () => looks() > 0)
   reading.emit('read')
   assert.ok((await result(stream)).ok)
   assert.is((await at.agent.containers('shop')).length, 1)
 })
 
 test('an up whose manifest turns out wrong is taken back, and nobody waits for it', async () => {
-  await using at = await served()
+  const { at: opened, looks } = await watched()
+  await using at = opened
+  const reading = new EventEmitter()
   const wrong = new PakError('manifest', 'pak.yaml: not a map')
-  const stream = at.agent.upPending('shop', Promise.reject(wrong))
+  const request = once(reading, 'read').then(() => {
+    throw wrong
+  })
+  const stream = at.agent.upPending('shop', request)
+  await eventually('it looks', () => looks() > 0)
+  reading.emit('read')
   assert.is(await lines(stream).catch((error: unknown) => error), wrong)
   assert.equal((await at.agent.status()).projects, [])
   assert.ok((await result(at.agent.up('shop', upOf('shop', ['a'])))).ok)

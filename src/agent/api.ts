@@ -65,6 +65,11 @@ const ROUTES: readonly (readonly [method: string, path: RegExp, handler: Handler
   ['POST', /^\/v1\/networks\/remove$/, removeNetworks],
   ['POST', /^\/v1\/networks\/connect$/, connectContainer],
   ['POST', /^\/v1\/networks\/disconnect$/, disconnectContainer],
+  [
+    'POST',
+    /^\/v1\/networks\/key$/,
+    async ({ desk }) => ({ key: await desk.shop.parts.publicKey() }),
+  ],
   ['GET', /^\/v1\/networks\/inspect$/, ({ desk }) => desk.inspectAll()],
   ['GET', /^\/v1\/inspect$/, ({ desk, query }) => desk.inspect(parseProject(query.get('project')))],
   ['GET', /^\/v1\/events$/, events],

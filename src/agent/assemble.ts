@@ -9,6 +9,7 @@ import { probe } from '../executor/linux/probe.ts'
 import { serveHostNames } from '../executor/linux/serve-names.ts'
 import { settle } from '../executor/linux/settle.ts'
 import { listVolumes, removeVolumeByUser } from '../executor/linux/volumes.ts'
+import { publicKey } from '../executor/linux/wireguard.ts'
 import { hostKernel } from '../kernel/host.ts'
 import type { AgentContext, AgentParts } from './parts.ts'
 
@@ -44,6 +45,7 @@ export async function assemble(context: AgentContext): Promise<AgentParts> {
       remove: async (reference) => host.images.remove(reference, await imageUsers(host)),
     },
     releaseHost: () => releaseHost(kernel, layout),
+    publicKey: () => publicKey(host),
     startDns: (sockets, signal) => serveHostNames(host, sockets, signal),
   }
 }

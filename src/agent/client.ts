@@ -129,6 +129,12 @@ export class AgentClient {
     await gone(leaving)
   }
 
+  /** This machine's public key of WireGuard. */
+  async networkKey(): Promise<string> {
+    const call = { method: 'POST', path: '/v1/networks/key', body: {}, idempotent: true } as const
+    return (await this.#ask<{ readonly key: string }>(call)).key
+  }
+
   /** Every project, that of what was made by hand included. */
   inspectAll(): Promise<readonly ObservedState[]> {
     return this.#get('/v1/networks/inspect')

@@ -39,6 +39,8 @@ export interface AgentParts {
   readonly files: ContainerFiles
   /** Undo what was done to the host for containers, so that nothing is left when the last one went. */
   readonly releaseHost: () => Promise<void>
+  /** This machine's public key of WireGuard, made when there is none. */
+  readonly publicKey: () => Promise<string>
   /** Takes over the sockets; `null`: this host has no use for names (memory). */
   readonly startDns: ((sockets: DnsSockets, signal: AbortSignal) => Promise<void>) | null
 }

@@ -113,6 +113,14 @@ export const NETWORK: CommandSpec = {
       run: bind(async () => (await import('./commands/network-connect.ts')).disconnect, nothing),
     },
     {
+      name: 'key',
+      summary: 'Show this machine’s public key, for networks with `encrypted: true`',
+      examples: ['pak network key'],
+      notes:
+        'It is made when there is none, and stays. Files say it under `peers`, as `public_key`.',
+      run: bind(async () => (await import('./commands/network-hand.ts')).key, names),
+    },
+    {
       name: 'policy',
       summary: 'Show who may talk to whom, and what each rule has dropped',
       words: '[networks|services...]',

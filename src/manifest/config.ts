@@ -144,7 +144,12 @@ function ipam({ subnet, ipv6, ipRange, auxAddresses, overlay }: Network): Plain 
 }
 
 const driverOptions = ({ mtu, bridge, isolated, overlay }: Network): Plain | null =>
-  unlessEmpty(compact({ mtu, bridge, isolated, vni: overlay?.vni, port: overlay?.port }))
+  unlessEmpty(
+    compact({
+      ...{ mtu, bridge, isolated, vni: overlay?.vni, port: overlay?.port },
+      wireguard_port: overlay?.wireguardPort,
+    }),
+  )
 
 function service(declared: Service): Plain {
   const { replicas, containerName, endpointMode, affinity, drift, dependsOn, container } = declared

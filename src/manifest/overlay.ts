@@ -8,10 +8,12 @@ import { parseInteger } from './quantities.ts'
 import { child, entriesOf, type Field, itemsOf, textOf } from './tree.ts'
 
 /** Words of `driver_opts` that only a `vxlan` has. */
-export const OVERLAY_OPTIONS: readonly string[] = ['vni', 'port']
+export const OVERLAY_OPTIONS: readonly string[] = ['vni', 'port', 'wireguard_port']
 
 /** IANA's for VXLAN. */
 const PORT = 4789
+/** What everybody takes for WireGuard. */
+const WIREGUARD_PORT = 51_820
 /** So that a network of few grows to four without being made anew. */
 const LEAST_PARTS = 4
 /** A part has room for a gateway and a few containers at least. */
@@ -43,8 +45,12 @@ export function overlayOf(
     fallback: null,
   })
   if (own === null) return {}
-  const { vni = vniOf(context.project, name), port = PORT } = optionsOf(context, field)
-  const overlay: Overlay = { vni, port, encrypted, host: own.name, peers }
+  const { vni = vniOf(context.project, name), port = PORT, ...options } = optionsOf(context, field)
+  const { wireguardPort = WIREGUARD_PORT } = options
+  const overlay: Overlay = {
+    ...{ vni, port, encrypted, host: own.name, peers },
+    ...(encrypted ? { wireguardPort } : {}),
+  }
   return { driver: 'vxlan', gateway: own.gateway, ipRange: own.range, overlay }
 }
 
@@ -153,12 +159,22 @@ function ownPeer(peers: readonly OverlayPeer[], addresses: readonly string[]): O
   )
 }
 
-function optionsOf(context: Context, field: Field): { readonly vni?: number; port?: number } {
-  const found: { vni?: number; port?: number } = {}
+interface Options {
+  vni?: number
+  port?: number
+  wireguardPort?: number
+}
+
+function optionsOf(context: Context, field: Field): Readonly<Options> {
+  const found: Options = {}
+  const encrypted = takeBoolean(child(field, 'encrypted'), false)
   for (const { name, value, field: at } of pairsOf(child(field, 'driver_opts'))) {
     const make = () => {
       if (name === 'vni') found.vni = parseVni(value ?? '')
       if (name === 'port') found.port = parsePort(value ?? '')
+      if (name !== 'wireguard_port') return
+      if (!encrypted) throw new Refusal('`wireguard_port` goes with `encrypted: true`')
+      found.wireguardPort = parsePort(value ?? '')
     }
     attempt<void>(context, at, { make, fallback: undefined })
   }

@@ -317,6 +317,8 @@ export interface Overlay {
   readonly port: number
   /** Within WireGuard. */
   readonly encrypted: boolean
+  /** Of WireGuard, UDP; only with `encrypted`. */
+  readonly wireguardPort?: number
   /** Which of the peers this machine is. */
   readonly host: string
   /** In the order of the file: by its place each has its part of the subnet. */

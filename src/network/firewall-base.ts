@@ -30,6 +30,10 @@ export const SETS = {
   tunnels: `typeof udp dport . ${VNI}`,
   /** machine . port . VNI that it may send frames of. */
   peers: `typeof ip saddr . udp dport . ${VNI}`,
+  /** port . VNI of those that are encrypted. */
+  sealed: `typeof udp dport . ${VNI}`,
+  /** device of WireGuard . port . VNI of the network that comes by it. */
+  seals: `typeof iifname . udp dport . ${VNI}`,
 } as const
 
 export const MAPS = {
@@ -100,6 +104,10 @@ export function baseChains(dnsPort: number): readonly Chain[] {
         {
           match: `udp dport . ${VNI} @tunnels ip saddr . udp dport . ${VNI} != @peers drop`,
           comment: 'frames of a network are from its peers only',
+        },
+        {
+          match: `udp dport . ${VNI} @sealed iifname . udp dport . ${VNI} != @seals drop`,
+          comment: 'encrypted frames only, where they should be',
         },
         {
           match: `meta nfproto ipv6 udp dport . ${VNI} @tunnels drop`,

@@ -23,6 +23,8 @@ export interface FirewallNetwork {
   readonly tunnel?: {
     readonly port: number
     readonly vni: number
+    /** The only device that its packets come by; `null`: any. */
+    readonly lower: string | null
     /** CIDR: this machine's own part of `subnet`. */
     readonly range: string
     readonly peers: readonly { readonly address: string }[]
@@ -89,8 +91,15 @@ export function networkElements(project: string, network: FirewallNetwork): Fire
 function tunnelKeys({ tunnel }: FirewallNetwork): readonly (readonly [SetName, string])[] {
   if (tunnel === undefined) return []
   const place = `${portWord(tunnel.port)} . ${vniWord(tunnel.vni)}`
+  const { lower } = tunnel
   return [
     ['tunnels', place],
+    ...(lower === null
+      ? []
+      : ([
+          ['sealed', place],
+          ['seals', `${word(lower, INTERFACE_NAME, 'device')} . ${place}`],
+        ] as const)),
     ...tunnel.peers.map(
       ({ address }) => ['peers', `${formatAddress(parseAddress(address))} . ${place}`] as const,
     ),

@@ -21,6 +21,8 @@ export interface Vxlan {
   readonly mtu: number
   /** This machine's address on the net between the machines. */
   readonly local: string
+  /** The only device that its packets go by; `null`: whichever leads there. */
+  readonly lower: string | null
   /** CIDR: this machine's own part of the network. */
   readonly range: string
   /** From other such ports of the bridge. */
@@ -60,9 +62,9 @@ export function vxlanBatch(vxlan: Vxlan, existing: boolean): string[] {
   ]
 }
 
-const additionOf = ({ name, vni, port, local }: Vxlan): string =>
+const additionOf = ({ name, vni, port, local, lower }: Vxlan): string =>
   `link add name ${name} type vxlan id ${numberWord(vni)} local ${addressWord(local)}` +
-  ` dstport ${numberWord(port)} learning`
+  ` dstport ${numberWord(port)} learning${lower === null ? '' : ` dev ${deviceWord(lower)}`}`
 
 export const vxlanRemoval = (name: string): string => `link del dev ${deviceWord(name)}`
 
@@ -147,6 +149,7 @@ export interface VxlanFacts {
   readonly vni: number
   readonly port: number
   readonly local: string
+  readonly lower: string | null
 }
 
 export async function readVxlans(kernel: Kernel): Promise<readonly VxlanFacts[]> {
@@ -157,16 +160,21 @@ export async function readVxlans(kernel: Kernel): Promise<readonly VxlanFacts[]>
 /** What is used of ip-link(8)'s JSON. */
 interface VxlanLink {
   readonly ifname?: string
-  readonly linkinfo?: { readonly info_data?: { id?: number; port?: number; local?: string } }
+  readonly linkinfo?: {
+    readonly info_data?: { id?: number; port?: number; local?: string; link?: string }
+  }
 }
 
 function factsOf({ ifname, linkinfo }: VxlanLink): readonly VxlanFacts[] {
-  const { id = 0, port = 0, local = '' } = linkinfo?.info_data ?? {}
-  return ifname === undefined ? [] : [{ name: ifname, vni: id, port, local }]
+  const { id = 0, port = 0, local = '', link = null } = linkinfo?.info_data ?? {}
+  return ifname === undefined ? [] : [{ name: ifname, vni: id, port, local, lower: link }]
 }
 
 export const isAsMade = (vxlan: Vxlan, found: VxlanFacts): boolean =>
-  found.vni === vxlan.vni && found.port === vxlan.port && found.local === vxlan.local
+  found.vni === vxlan.vni &&
+  found.port === vxlan.port &&
+  found.local === vxlan.local &&
+  found.lower === vxlan.lower
 
 /** Name and size of the interface that has an address of this machine; `null`: none has. */
 export async function underlayOf(

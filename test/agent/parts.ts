@@ -35,6 +35,7 @@ export function memoryParts(
       remove: async () => {},
     },
     releaseHost: async () => {},
+    publicKey: async () => '',
     startDns: null,
     ...overrides,
   }

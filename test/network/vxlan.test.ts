@@ -9,6 +9,7 @@ const device: Vxlan = {
   port: 4789,
   mtu: 1450,
   local: '192.0.2.1',
+  lower: null,
   range: '10.60.0.0/18',
   isolated: false,
   peers: [

@@ -1,9 +1,13 @@
+import { spawnSync } from 'node:child_process'
 import { type Machine, machine } from '../network/lab.ts'
 import { type PakSandbox, pakSandbox } from '../support/pak.ts'
+import { hostLacks } from '../support/skip.ts'
 
 /** Machines on one net, 192.0.2.1 and so on, with a pak in each. */
 export interface Fleet extends AsyncDisposable {
   readonly machines: readonly Machine[]
+  /** What all of them are plugged into, a bridge `net0`. */
+  readonly exchange: Machine
   readonly sandboxes: readonly PakSandbox[]
   /** Pull or put back the cable of a machine. */
   plug(index: number, state: 'up' | 'down'): Promise<void>
@@ -24,6 +28,7 @@ export async function fleet(size: number, bare = 0): Promise<Fleet> {
   }
   return {
     machines,
+    exchange,
     sandboxes,
     async plug(index, state) {
       await exchange.run('ip', 'link', 'set', `port${index}`, state)
@@ -55,3 +60,10 @@ mount -t sysfs sysfs /sys
 mount --rbind /mnt/cgroup /sys/fs/cgroup
 umount -l /mnt
 exec "$@"`
+
+/** A reason why nothing can be encrypted here, or `null`. */
+export function lacksWireguard(): string | null {
+  const words = ['--net', '--', 'ip', 'link', 'add', 'name', 'pw0', 'type', 'wireguard']
+  const { status } = spawnSync('unshare', words, { stdio: 'ignore' })
+  return status === 0 ? hostLacks('wg') : 'this kernel has no WireGuard'
+}

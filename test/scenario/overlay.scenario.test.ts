@@ -1,11 +1,13 @@
 // not in the emulated machine: nothing of it depends on the version of cgroups, and it starts Node dozens of times
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Machine } from '../network/lab.ts'
 import { eventually } from '../support/eventually.ts'
 import type { PakSandbox } from '../support/pak.ts'
 import { testUnless } from '../support/skip.ts'
-import { type Fleet, fleet } from './machines.ts'
+import { type Fleet, fleet, lacksWireguard } from './machines.ts'
 import { containers, lacking, pids } from './stage.ts'
 
 const PEERS = ['one', 'two', 'three']
@@ -61,6 +63,7 @@ testUnless(
     assert.equal(await named(two, 'near'), ['10.61.0.3', '10.61.128.3', '10.61.64.3'])
     assert.match(await tell(one, 'getent', 'hosts', '10.61.64.2'), 'pakto-at-two-1')
     await replicasAnswer(one, two)
+    await keysAndRefusal(one)
     await strangersStayOut(machines, one)
     await comesBack(machines, [one, two])
     await undone(machines, [one, two])
@@ -97,6 +100,24 @@ async function replicasAnswer(one: PakSandbox, two: PakSandbox): Promise<void> {
     assert.is.not(await ask(one, address), '')
     assert.is(await ask(two, address), '')
   }
+}
+
+/** The key is made once; a kernel without WireGuard refuses what it cannot encrypt. */
+async function keysAndRefusal(one: PakSandbox): Promise<void> {
+  const key = (await one.ok(['network', 'key'])).trim()
+  assert.match(key, /^[A-Za-z0-9+/]{43}=$/)
+  assert.is((await one.ok(['network', 'key'])).trim(), key)
+  const { mode } = await stat(join(one.root, 'wireguard.key'))
+  assert.is(mode & 0o777, 0o600)
+  const secret = PEERS.map((at) => `${at}: { address: ${underlay(at)}, public_key: ${key} }`)
+  const text = manifest(PEERS).replace(
+    /peers: .*/,
+    `encrypted: true\n    peers: { ${secret.join(', ')} }`,
+  )
+  await one.write('secret.yaml', text)
+  const { exitCode, stderr } = await one.run(['up', '-d', '-f', 'secret.yaml', '-p', 'paktsecret'])
+  assert.is.not(exitCode, 0)
+  assert.match(stderr, lacksWireguard() === null ? 'overlaps' : /no WireGuard|wireguard-tools/)
 }
 
 /** Who has the network's number gets in only with a peer's address. */

@@ -49,6 +49,12 @@ export async function prune(invocation: Invocation): Promise<readonly string[]> 
   return names
 }
 
+/** `network key`: what the files of other machines say of this one. */
+export async function key({ globals, interrupts }: Invocation): Promise<readonly string[]> {
+  const agent = await openAgent(globals, interrupts.signal)
+  return [await agent.networkKey()]
+}
+
 function checked(name: string): string {
   if (/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/.test(name)) return name
   throw new PakError('usage', `network \`${withoutControl(name)}\`: not a name`, {

@@ -88,7 +88,7 @@ function formDrift(host: LinuxHost, view: NetworkView, record: NetworkRecord): s
   const services = everyServiceAddress(record)
   const fact = bridgeDrift(host.kernel, view, { ...record, services })
   if (fact !== null) return fact
-  const tunnel = tunnelDrift(host, record)
+  const tunnel = tunnelDrift(host, view, record)
   if (tunnel !== null || record.ipv6 === undefined) return tunnel
   return bridgeDrift6(host.kernel, record.bridge, record.ipv6.gateway)
 }

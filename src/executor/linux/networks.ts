@@ -94,13 +94,7 @@ async function bringUp(
     await openTunnels(host, records)
     return null
   } catch (error) {
-    await removeBridges(
-      host.kernel,
-      added.flatMap(({ bridge, tunnel }) => [
-        bridge,
-        ...(tunnel === undefined ? [] : [tunnel.device]),
-      ]),
-    )
+    await removeBridges(host.kernel, added.flatMap(linksOf))
     for (const { spec } of added) await host.records.drop(projectName, 'networks', spec.name)
     return failureOf(error)
   }
@@ -113,8 +107,8 @@ export async function removeNetworks(
 ): Promise<readonly StepOutcome[]> {
   const { networks } = await host.records.of(context.project)
   const bridges = steps.flatMap(({ args }) => {
-    const { bridge, tunnel } = networks.get(args.network) ?? {}
-    return [bridge, tunnel?.device].filter((name) => name !== undefined)
+    const record = networks.get(args.network)
+    return record === undefined ? [] : linksOf(record)
   })
   try {
     await removeBridges(host.kernel, bridges)
@@ -126,6 +120,10 @@ export async function removeNetworks(
     host.records.drop(context.project, 'networks', args.network),
   )
 }
+
+/** What goes with a network. */
+const linksOf = ({ bridge, tunnel }: NetworkRecord): readonly string[] =>
+  [bridge, tunnel?.device, tunnel?.wireguard].filter((name) => name !== undefined)
 
 /** A bridge that was deleted and made anew: what ran on it hangs in the air until it is put back. */
 async function reattach(

@@ -5,6 +5,7 @@ import type { PreflightRequest } from '../executor.ts'
 import type { LinuxHost } from './host.ts'
 import { guestsOf } from './joined.ts'
 import { noSuchPeer } from './tunnels.ts'
+import { wireguardObstacle } from './wireguard.ts'
 
 /** Networks of others that the file names, and that are not there or not for everybody. */
 export function missingNetworks(
@@ -59,10 +60,11 @@ export async function missingTunnels(
 ): Promise<readonly PakError[]> {
   const wanted = steps.flatMap((step) => (step.op === 'network.create' ? [step.args.network] : []))
   const found = await Promise.all(
-    wanted.map(async ({ name, overlay }) => {
+    wanted.map(async (network) => {
+      const { name, overlay } = network
       if (overlay === undefined) return []
-      if (overlay.encrypted)
-        return [new PakError('network', `network \`${name}\`: \`encrypted\` is not there yet`)]
+      const obstacle = await wireguardObstacle(host, network)
+      if (obstacle !== null) return [obstacle]
       const own = overlay.peers.find((peer) => peer.name === overlay.host)
       const { address = '' } = own ?? {}
       return (await underlayOf(host.kernel, address)) === null ? [noSuchPeer(name, address)] : []

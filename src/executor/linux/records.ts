@@ -26,8 +26,12 @@ export interface NetworkRecord {
     readonly gateway: string
     readonly leases: Readonly<Record<string, string>>
   }
-  /** Of one that spans machines: its device, and what fits into a packet between them, in bytes. */
-  readonly tunnel?: { readonly device: string; readonly mtu: number }
+  /** Of one that spans machines: its devices, and what fits into a packet between them, in bytes. */
+  readonly tunnel?: {
+    readonly device: string
+    readonly wireguard?: string
+    readonly underlayMtu: number
+  }
   /**
    * Container name -> address. Kept while the network lives, so that a recreate gets its own again.
    * Under `serviceLease`, a word that is no container's name, the address of a service. Those of other

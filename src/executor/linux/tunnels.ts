@@ -1,7 +1,8 @@
 import { PakError } from '../../errors.ts'
+import type { OverlayPeer } from '../../model/desired.ts'
 import { macAddress } from '../../network/bridge.ts'
 import { formatAddress, parseCidr } from '../../network/ipv4.ts'
-import { portsOf } from '../../network/view.ts'
+import { type NetworkView, portsOf } from '../../network/view.ts'
 import {
   fdbDrift,
   isAsMade,
@@ -15,33 +16,51 @@ import {
   vxlanRemoval,
   writeFdb,
 } from '../../network/vxlan.ts'
+import {
+  readWireguard,
+  setWireguard,
+  type Wireguard,
+  wireguardAddress,
+  wireguardBatch,
+  wireguardDrift,
+  wireguardMtu,
+  wireguardName,
+  wireguardRoutes,
+} from '../../network/wireguard.ts'
 import type { LinuxHost } from './host.ts'
 import type { NetworkRecord } from './records.ts'
+import { keyFile, publicKey, wireguardOf } from './wireguard.ts'
 
 /** The device of a network that spans machines, as it should be; `null` for one that does not. */
-export function vxlanOf({ spec, bridge, tunnel }: NetworkRecord): Vxlan | null {
-  const { overlay, isolated = false } = spec
+export function vxlanOf(record: NetworkRecord): Vxlan | null {
+  const { bridge, tunnel } = record
+  const { overlay, isolated = false } = record.spec
   if (overlay === undefined || tunnel === undefined) return null
-  const { vni, port, host, peers } = overlay
+  const { vni, port, host, peers, encrypted } = overlay
   const own = peers.find(({ name }) => name === host)
+  const end = ({ address, range }: OverlayPeer) => (encrypted ? wireguardAddress(range) : address)
   return {
     name: tunnel.device,
     bridge,
     vni,
     port,
-    mtu: tunnel.mtu,
-    local: own?.address ?? '',
+    mtu: mtuOf(record) ?? vxlanMtu(tunnel.underlayMtu),
+    local: own === undefined ? '' : end(own),
+    lower: tunnel.wireguard ?? null,
     range: own?.range ?? '',
     isolated,
     peers: peers
-      .filter(({ name }) => name !== host)
-      .map(({ address, gateway }) => ({ address, gateway })),
+      .filter((peer) => peer !== own)
+      .map((peer) => ({ address: end(peer), gateway: peer.gateway })),
   }
 }
 
 /** What goes through a network's interfaces in one packet, in bytes; `undefined`: as the kernel has it. */
-export const mtuOf = ({ spec, tunnel }: NetworkRecord): number | undefined =>
-  spec.mtu ?? tunnel?.mtu
+export function mtuOf({ spec, tunnel }: NetworkRecord): number | undefined {
+  if (spec.mtu !== undefined || tunnel === undefined) return spec.mtu
+  const { wireguard, underlayMtu } = tunnel
+  return vxlanMtu(wireguard === undefined ? underlayMtu : wireguardMtu(underlayMtu))
+}
 
 /**
  * Of a machine's range nobody leases the first address, which looks like a network's own, and the one
@@ -49,8 +68,8 @@ export const mtuOf = ({ spec, tunnel }: NetworkRecord): number | undefined =>
  */
 export function tunnelLeases({ overlay, ipRange }: NetworkRecord['spec']): Record<string, string> {
   if (overlay === undefined || ipRange === undefined) return {}
-  const { first, last } = parseCidr(ipRange)
-  return { 'tunnel:first': formatAddress(first), 'tunnel:own': formatAddress(last - 1) }
+  const first = formatAddress(parseCidr(ipRange).first)
+  return { 'tunnel:first': first, 'tunnel:own': wireguardAddress(ipRange) }
 }
 
 /** With its device's name and size, for a network that spans machines. Throws `network`. */
@@ -59,13 +78,15 @@ export async function withTunnel(
   project: string,
   record: NetworkRecord,
 ): Promise<NetworkRecord> {
-  const { overlay, name, mtu } = record.spec
+  const { overlay, name } = record.spec
   if (overlay === undefined || record.tunnel !== undefined) return record
   const own = overlay.peers.find((peer) => peer.name === overlay.host)
   const underlay = await underlayOf(host.kernel, own?.address ?? '')
   if (underlay === null) throw noSuchPeer(name, own?.address ?? '')
-  const device = vxlanName(host.layout.seed(project, name))
-  return { ...record, tunnel: { device, mtu: mtu ?? vxlanMtu(underlay.mtu) } }
+  const seed = host.layout.seed(project, name)
+  const wireguard = overlay.encrypted ? { wireguard: wireguardName(seed) } : {}
+  const tunnel = { device: vxlanName(seed), underlayMtu: underlay.mtu, ...wireguard }
+  return { ...record, tunnel }
 }
 
 export const noSuchPeer = (network: string, address: string): PakError =>
@@ -85,15 +106,27 @@ export async function tunnelLines(
   const wanted = records.flatMap((record) => vxlanOf(record) ?? [])
   if (wanted.length === 0) return []
   const found = await readVxlans(host.kernel)
-  return wanted.flatMap((vxlan) => {
-    const there = found.find(({ name }) => name === vxlan.name)
-    const whole = there !== undefined && isAsMade(vxlan, there)
-    return [
-      ...(there === undefined || whole ? [] : [vxlanRemoval(vxlan.name)]),
-      ...strayNeighbours(host, vxlan).map((address) => `neigh del ${address} dev ${vxlan.bridge}`),
-      ...vxlanBatch(vxlan, whole),
-    ]
-  })
+  const lower = await Promise.all(
+    records.flatMap((record) => wireguardOf(record) ?? []).map((one) => carrierLines(host, one)),
+  )
+  return [
+    ...lower.flat(),
+    ...wanted.flatMap((vxlan) => {
+      const there = found.find(({ name }) => name === vxlan.name)
+      const whole = there !== undefined && isAsMade(vxlan, there)
+      return [
+        ...(there === undefined || whole ? [] : [vxlanRemoval(vxlan.name)]),
+        ...strayNeighbours(host, vxlan).map((at) => `neigh del ${at} dev ${vxlan.bridge}`),
+        ...vxlanBatch(vxlan, whole),
+      ]
+    }),
+  ]
+}
+
+async function carrierLines(host: LinuxHost, device: Wireguard): Promise<readonly string[]> {
+  const existing = await host.kernel.exists(`/sys/class/net/${device.name}`)
+  const routes = existing ? await wireguardRoutes(host.kernel, device.name) : []
+  return wireguardBatch(device, { existing, routes })
 }
 
 /** Once the devices are there: the ways to their peers. */
@@ -103,30 +136,58 @@ export async function openTunnels(
 ): Promise<void> {
   const wanted = records.flatMap((record) => vxlanOf(record) ?? [])
   if (wanted.length === 0) return
+  for (const device of records.flatMap((record) => wireguardOf(record) ?? [])) {
+    await publicKey(host)
+    await setWireguard(host.kernel, device, keyFile(host))
+  }
   await writeFdb(host.kernel, wanted)
   for (const { name } of wanted) host.tunnels.delete(name)
 }
 
 /** Look at what only a program can show. Costs nothing where no network spans machines. */
 export async function lookAtTunnels(host: LinuxHost): Promise<void> {
-  const wanted = host.records
-    .loaded()
-    .flatMap(({ networks }) => [...networks.values()].flatMap((record) => vxlanOf(record) ?? []))
+  const records = host.records.loaded().flatMap(({ networks }) => [...networks.values()])
   await Promise.all(
-    wanted.map(async (vxlan) => {
-      const held = await readFdb(host.kernel, vxlan.name)
-      const fact = held === null ? null : fdbDrift(vxlan, held)
+    records.map(async (record) => {
+      const vxlan = vxlanOf(record)
+      if (vxlan === null) return
+      const fact = (await carrierFact(host, record)) ?? (await wayFact(host, vxlan))
       if (fact === null) host.tunnels.delete(vxlan.name)
       else host.tunnels.set(vxlan.name, fact)
     }),
   )
 }
 
+async function wayFact({ kernel }: LinuxHost, vxlan: Vxlan): Promise<string | null> {
+  const held = await readFdb(kernel, vxlan.name)
+  return held === null ? null : fdbDrift(vxlan, held)
+}
+
+async function carrierFact({ kernel }: LinuxHost, record: NetworkRecord): Promise<string | null> {
+  const device = wireguardOf(record)
+  const found = device === null ? null : await readWireguard(kernel, device.name)
+  if (device === null || found === null) return null
+  const routes = await wireguardRoutes(kernel, device.name)
+  const lost = device.peers.find(({ address }) => !routes.includes(address))
+  if (lost !== undefined) return `wireguard ${device.name} lost its way to ${lost.endpoint}`
+  return wireguardDrift(device, found)
+}
+
 /** What a network's tunnel lacks to be as it was made; `null`: nothing. Reads that never wait. */
-export function tunnelDrift(host: LinuxHost, record: NetworkRecord): string | null {
+export function tunnelDrift(
+  host: LinuxHost,
+  view: NetworkView,
+  record: NetworkRecord,
+): string | null {
   const vxlan = vxlanOf(record)
   if (vxlan === null) return null
-  const { name, bridge } = vxlan
+  const { name, bridge, lower, local } = vxlan
+  if (lower !== null) {
+    const state = host.kernel.readNow(`/sys/class/net/${lower}/flags`)
+    if (state === null) return `wireguard ${lower} is gone`
+    if ((Number(state) & IFF_UP) === 0) return `wireguard ${lower} was down`
+    if (!view.addresses.has(local)) return `wireguard ${lower} lost its address ${local}`
+  }
   const flags = host.kernel.readNow(`/sys/class/net/${name}/flags`)
   if (flags === null) return `vxlan ${name} is gone`
   if (!portsOf(host.kernel, bridge).has(name)) return `vxlan ${name} was not on bridge ${bridge}`

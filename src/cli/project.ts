@@ -27,7 +27,7 @@ export async function loadProject(
   const loaded = await loadManifest(loadRequest(globals, services))
   const known = loaded.desired.services.map(({ name }) => name)
   const unknown = services.find((name) => !known.includes(name))
-  if (unknown !== undefined) throw await unknownService(unknown, known)
+  if (unknown !== undefined) throw await unknownService(unknown, known, loaded)
   return loaded
 }
 
@@ -41,7 +41,15 @@ function postponeMachineCode(): void {
   for (const flag of LATE_MACHINE_CODE) setFlagsFromString(flag)
 }
 
-async function unknownService(name: string, known: readonly string[]): Promise<PakError> {
+async function unknownService(
+  name: string,
+  known: readonly string[],
+  { elsewhere }: LoadedProject,
+): Promise<PakError> {
+  if (elsewhere.includes(name))
+    return new PakError('not_found', `service \`${name}\`: it runs on other machines`, {
+      hint: 'its `hosts` do not name this one',
+    })
   const { nearest } = await import('../manifest/nearest.ts')
   const meant = nearest(name, known)
   return new PakError('not_found', `service \`${withoutControl(name)}\`: not in the manifest`, {

@@ -1,5 +1,5 @@
 import { type Check, namedPart, partOf, reportAt } from './check.ts'
-import { hostsOf } from './desired.ts'
+import { elsewhereIn } from './desired.ts'
 import { nearest } from './nearest.ts'
 import { DEFAULT_NETWORK } from './networks.ts'
 import type { ServiceDraft } from './normalize.ts'
@@ -36,15 +36,6 @@ function namesOf({ draft, enabled }: Check): Names {
     ]),
     volumes: new Set(draft.volumes.map(({ value }) => value.name)),
   }
-}
-
-function elsewhereIn(draft: Check['draft']): Names['elsewhere'] {
-  const here = hostsOf(draft)
-  return new Map(
-    draft.services.flatMap(({ service, hosts }) =>
-      hosts.length === 0 || hosts.some((host) => here.has(host)) ? [] : [[service.name, hosts]],
-    ),
-  )
 }
 
 /** Machines are named where networks list their peers. */

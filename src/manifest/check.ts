@@ -6,6 +6,7 @@ import { checkExternals } from './check-externals.ts'
 import { checkPolicies } from './check-policies.ts'
 import { checkPorts } from './check-ports.ts'
 import { checkReferences } from './check-references.ts'
+import { checkTunnels } from './check-tunnels.ts'
 import type { Draft, ServiceDraft } from './normalize.ts'
 import type { Problems } from './problem.ts'
 import { child, type Field, fieldAt, itemsOf, spanOf, textOf } from './tree.ts'
@@ -29,6 +30,7 @@ export function checkManifest(check: Check): void {
   checkEnds(check)
   checkExternals(check)
   checkPolicies(check)
+  checkTunnels(check)
 }
 
 function checkSections({ draft, problems }: Check): void {

@@ -31,6 +31,16 @@ export function enabledServices(
 export const hostsOf = ({ networks }: Draft): ReadonlySet<string> =>
   new Set(networks.flatMap(({ value }) => value.overlay?.host ?? []))
 
+/** Service -> machines that it runs on, of which this is none. */
+export function elsewhereIn(draft: Draft): ReadonlyMap<string, readonly string[]> {
+  const here = hostsOf(draft)
+  return new Map(
+    draft.services.flatMap(({ service, hosts }) =>
+      hosts.length === 0 || hosts.some((host) => here.has(host)) ? [] : [[service.name, hosts]],
+    ),
+  )
+}
+
 /** A checked draft as what should be. Networks and volumes that nothing uses are left out, as Compose does. */
 export function toDesired(
   draft: Draft,

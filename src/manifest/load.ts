@@ -4,7 +4,7 @@ import type { DesiredState } from '../model/desired.ts'
 import { checkManifest } from './check.ts'
 import { toManifest } from './config.ts'
 import type { Context } from './context.ts'
-import { enabledServices, hostsOf, toDesired, unusedWarnings } from './desired.ts'
+import { elsewhereIn, enabledServices, hostsOf, toDesired, unusedWarnings } from './desired.ts'
 import { projectVariables } from './environment.ts'
 import { findFiles, type ManifestFiles, readManifest } from './files.ts'
 import { InterpolationError, interpolate, interpolateText } from './interpolate.ts'
@@ -41,6 +41,8 @@ export interface LoadedProject {
   readonly files: readonly string[]
   /** The same project in pak.yaml's own words, nothing left to defaults; loading it gives `desired` again. */
   readonly normalized: () => unknown
+  /** Services that only other machines run. */
+  readonly elsewhere: readonly string[]
   /** What was accepted, but may not be what the user meant. */
   readonly warnings: readonly string[]
 }
@@ -88,6 +90,7 @@ export async function loadManifest(request: LoadRequest): Promise<LoadedProject>
     desired,
     files: files.paths,
     normalized: () => toManifest(desired),
+    elsewhere: [...elsewhereIn(draft).keys()],
     warnings: [...warnings],
   }
 }

@@ -72,6 +72,24 @@ test('what a network that spans machines may not say', async () => {
   assert.match(both, 'several of the peers: one 192.0.2.1, three 192.0.2.3')
 })
 
+test('two networks that span machines do not meet on one port', async () => {
+  const network = (name: string, more: string, octet: number) =>
+    `${name}: { driver: vxlan, subnet: 10.${octet}.0.0/16, ${more} }`
+  const key = (letter: string) => `${letter.repeat(42)}A=`
+  const secret = `encrypted: true, peers: { one: { address: 192.0.2.1, public_key: "${key('A')}" } }`
+  const two = (first: string, second: string) =>
+    `containers: { web: { image: a, networks: [a, b] } }
+networks: { ${network('a', first, 60)}, ${network('b', second, 61)} }`
+  const told = async (text: string) => (await problemsOf(text, on('192.0.2.1'))).join('\n')
+  const same = `${PEERS}, driver_opts: { vni: 7 }`
+  assert.match(await told(two(same, same)), 'network `a` has vni 7 on port 4789, too')
+  assert.match(await told(two(secret, secret)), 'network `a` has wireguard_port 51820, too')
+  const apart = `${secret}, driver_opts: { wireguard_port: 51821 }`
+  const { desired, normalized } = await load(two(secret, apart), on('192.0.2.1'))
+  assert.is(desired.networks[1]?.overlay?.wireguardPort, 51_821)
+  assert.equal((await load(manifestText(normalized()), on('192.0.2.1'))).desired, desired)
+})
+
 test('what services may not say of machines', async () => {
   for (const [services, said] of [
     [', db: { image: a, hosts: [ones] }', 'no network has a peer `ones`; did you mean `one`?'],

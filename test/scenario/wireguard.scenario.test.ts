@@ -101,7 +101,8 @@ async function talk(pak: PakSandbox): Promise<void> {
 
 /**
  * Counts the packets between the machines that hold one of the words, wherever in their first 255
- * bytes (so far nftables can see), and those of the two protocols.
+ * bytes (so far nftables can see), and those of the two protocols. Before br_netfilter, which takes
+ * packets out of the bridge's own chains.
  */
 async function listen(exchange: Machine): Promise<void> {
   const search = Object.entries(WORDS).flatMap(([name, word]) =>
@@ -117,14 +118,15 @@ async function listen(exchange: Machine): Promise<void> {
     'table bridge ear {',
     ...counters.map((name) => `counter ${name} { }`),
     'chain passing {',
-    'type filter hook forward priority 0',
+    'type filter hook forward priority -100;',
     'udp dport 4789 counter name vxlan',
     'udp dport 51820 counter name wireguard',
     ...search,
     '}',
     '}',
   ].join('\n')
-  await exchange.run('sh', '-c', `printf '%s' "$1" | nft -f -`, 'sh', script)
+  const load = `printf '%s' "$1" | nft -f - && echo listening`
+  assert.is(await exchange.run('sh', '-c', load, 'sh', script), 'listening')
 }
 
 /** Packets. */

@@ -114,7 +114,7 @@ export const NETWORK: CommandSpec = {
     },
     {
       name: 'key',
-      summary: 'Show this machine’s public key, for networks with `encrypted: true`',
+      summary: 'Show this machine’s public key, for encrypted networks',
       examples: ['pak network key'],
       notes:
         'It is made when there is none, and stays. Files say it under `peers`, as `public_key`.',

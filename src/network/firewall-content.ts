@@ -91,18 +91,26 @@ function publicationContent(
 
 function liftsFor(request: FirewallRequest): readonly Lift[] {
   const { project, networks, joined = [], services, guarded = [] } = request
-  const bridges = new Set([...services.map(({ bridge }) => bridge), ...guarded])
-  return [...networks, ...joined]
-    .filter(({ bridge }) => bridges.has(bridge))
-    .flatMap(({ subnet, subnet6, gateway, bridge, tunnel }) => {
-      const six = subnet6 === undefined || !guarded.includes(bridge) ? [] : [subnet6]
-      const lift = (block: string): Lift => ({
-        owner: project,
-        subnet: block,
-        mac: macAddress(gateway),
-      })
-      const ofPeers =
-        tunnel === undefined ? [] : [{ ...lift(tunnel.range), ofPeers: true as const }]
-      return [...[subnet, ...six].map(lift), ...ofPeers]
+  return [...networks, ...joined].flatMap((network) => {
+    const { bridge, gateway, tunnel } = network
+    const here = services.filter((service) => service.bridge === bridge)
+    if (here.length === 0 && !guarded.includes(bridge)) return []
+    const lift = (block: string): Lift => ({
+      owner: project,
+      subnet: block,
+      mac: macAddress(gateway),
     })
+    if (tunnel === undefined && !guarded.includes(bridge)) {
+      const replicas = here.flatMap(({ targets, former = [] }) => [...targets, ...former])
+      return [...new Set(replicas)].map((address) => ({ ...lift(address), ofReplica: true }))
+    }
+    const ofPeers = tunnel === undefined ? [] : [{ ...lift(tunnel.range), ofPeers: true as const }]
+    return [...blocksOf(network, guarded).map(lift), ...ofPeers]
+  })
 }
+
+const blocksOf = (
+  { subnet, subnet6, bridge }: FirewallNetwork,
+  guarded: readonly string[],
+): readonly string[] =>
+  subnet6 === undefined || !guarded.includes(bridge) ? [subnet] : [subnet, subnet6]

@@ -51,6 +51,8 @@ export interface ServiceAddress {
   readonly address: string
   /** Addresses of containers; one at least. */
   readonly targets: readonly string[]
+  /** Of its containers that get no new connections: those that are open live on. */
+  readonly former?: readonly string[]
   readonly affinity: Affinity
 }
 

@@ -1,18 +1,23 @@
 import { formatBlock6 } from '../model/ipv6.ts'
-import { projectWord } from './firewall-elements.ts'
+import { addressWord, projectWord } from './firewall-elements.ts'
 import { block6 } from './ipam6.ts'
 import { formatCidr, parseCidr } from './ipv4.ts'
 
 /**
- * A network whose containers' frames all go through this host's routing.
+ * What of a bridge's own frames goes through this host's routing.
  *
  * A client asks a service's address, and a replica on the same bridge answers. The answer would cross
  * the bridge from port to port, where nothing gives it the service's address back, and the client
  * would refuse it. Three ways were measured: masquerading, which shows every replica the gateway in
  * place of its client; br_netfilter, which keeps the client but is a switch for all bridges of the
  * machine, virtual machines' too; and this one, which keeps it and concerns this network only: frames
- * from port to port are handed to the bridge itself, and routed back out. The network is told by the
+ * from port to port are handed to the bridge itself, and routed back out. A network is told by the
  * port's name and the address asked for, as not every kernel can say which bridge a frame is on.
+ *
+ * Where there are policies, or other machines, that is every frame. Else it is what replicas send, but
+ * for what belongs to a conversation that is known to be direct: one that a client or a replica has
+ * begun by the other's own address, which is seen here. Not to know of one only costs it the way round,
+ * so that nothing is lost with a table made anew, a set that is full, or after a minute of silence.
  */
 export interface Lift {
   /** The project. */
@@ -26,31 +31,132 @@ export interface Lift {
    * that spans them. What is meant for a third one is not handed to this host, which would send it on.
    */
   readonly ofPeers?: true
+  /** `subnet` is a replica's address: only what it sends, and only to who asked for its service. */
+  readonly ofReplica?: true
 }
 
-const RULES = [
+/** Who is no replica, the replica, and the ports of both: as a frame to the replica has them, and one from it. */
+const [TO, FROM] = [
+  'ip saddr . ip daddr . meta l4proto . th sport . th dport',
+  'ip daddr . ip saddr . meta l4proto . th dport . th sport',
+]
+
+interface LiftChain {
+  readonly name: string
+  readonly hook: { readonly type: string; readonly hook: string; readonly priority: number } | null
+  readonly rules: readonly { readonly match: string; readonly comment: string }[]
+}
+
+const ANSWERS: LiftChain['rules'] = [
   {
-    match:
-      'iifname "pv*" meta pkttype other ether type ip ether daddr set ip daddr map @lifted meta pkttype set host',
+    // Pieces of a datagram must not go two ways: nobody could put them together.
+    match: `ip frag-off & 0x3fff == 0 ${FROM} @direct goto asked`,
+    comment: 'an answer to who asked the replica itself',
+  },
+  {
+    match: `tcp flags & (syn | ack | rst) == syn update @direct { ${FROM} } goto asked`,
+    comment: 'a replica begins by itself',
+  },
+  {
+    match: 'iifname "pv*" ether daddr set ip saddr map @answers meta pkttype set host accept',
     comment: 'by this host, so that answers find the way back',
   },
+]
+
+const ASKED: LiftChain['rules'] = [
+  { match: 'ip daddr != @replicas accept', comment: 'by a replica, of somebody else' },
   {
-    // With a hop less, neighbours would not believe it (RFC 4861, section 7.1).
-    match: 'icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept',
-    comment: 'neighbours find each other by themselves',
+    // What is known need not be said again each time.
+    match: 'tcp flags & (fin | syn | rst) == 0x0 numgen random mod 16 != 0 return',
+    comment: 'goes on',
   },
   {
-    match:
-      'iifname "pv*" meta pkttype other ether type ip6 ether daddr set ip6 daddr map @lifted6 meta pkttype set host',
-    comment: 'the same of ipv6',
+    match: `tcp flags & (fin | rst) != 0x0 update @direct { ${TO} timeout 5s } return`,
+    comment: 'about to end',
   },
   {
-    match:
-      'iifname "px*" meta pkttype other ether type ip ether daddr set ip daddr map @lifted_peers meta pkttype set host',
-    comment: 'the same of what peers send',
+    match: `meta l4proto { tcp, udp } update @direct { ${TO} }`,
+    comment: 'a replica by its own address',
   },
 ]
-const CHAIN = { name: 'prerouting', type: 'filter', hook: 'prerouting', priority: -300 }
+
+/** Only what these lifts need: every frame of every bridge of the machine comes by. */
+function chainsFor(lifts: readonly Lift[]): readonly LiftChain[] {
+  const [all, all6, peers, replicas] = MAPS.map(({ has }) => lifts.some(has))
+  const by = (key: string, port: string) =>
+    `iifname "${port}" ether daddr set ${key} meta pkttype set host accept`
+  const four = [
+    ...(all ? [{ match: by('ip daddr map @lifted', 'pv*'), comment: 'all of a network' }] : []),
+    ...(peers
+      ? [{ match: by('ip daddr map @lifted_peers', 'px*'), comment: 'what peers send' }]
+      : []),
+    ...(replicas
+      ? [
+          { match: 'ip saddr @replicas goto answers', comment: 'of a replica' },
+          { match: 'ip daddr @replicas goto asked', comment: 'to a replica' },
+        ]
+      : []),
+  ]
+  const six = [
+    {
+      // With a hop less, neighbours would not believe it (RFC 4861, section 7.1).
+      match: 'icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept',
+      comment: 'neighbours find each other by themselves',
+    },
+    { match: by('ip6 daddr map @lifted6', 'pv*'), comment: 'all of a network, ipv6' },
+  ]
+  const hooked = (hook: string) => ({ type: 'filter', hook, priority: -300 })
+  return [
+    { name: 'asked', hook: null, rules: replicas ? ASKED : [] },
+    { name: 'answers', hook: null, rules: replicas ? ANSWERS : [] },
+    { name: 'four', hook: null, rules: four },
+    { name: 'six', hook: null, rules: all6 ? six : [] },
+    {
+      name: 'prerouting',
+      hook: hooked('prerouting'),
+      rules: [
+        { match: 'meta pkttype != other accept', comment: 'to this host, or to everybody' },
+        { match: 'ether type vmap { ip : goto four, ip6 : goto six }', comment: 'by family' },
+      ],
+    },
+    ...(replicas ? [{ name: 'output', hook: hooked('output'), rules: OUTPUT }] : []),
+  ]
+}
+
+const OUTPUT: LiftChain['rules'] = [
+  {
+    // A client may use a port for the one after the other.
+    match: `ether type ip ip daddr @replicas meta l4proto { tcp, udp } delete @direct { ${TO} }`,
+    comment: 'by its service: not direct any more',
+  },
+]
+
+const MAPS: readonly {
+  readonly name: string
+  readonly type: string
+  readonly has: (lift: Lift) => boolean
+}[] = [
+  {
+    name: 'lifted',
+    type: 'ipv4_addr : ether_addr; flags interval',
+    has: ({ subnet, ofPeers, ofReplica }) => !subnet.includes(':') && !ofPeers && !ofReplica,
+  },
+  {
+    name: 'lifted6',
+    type: 'ipv6_addr : ether_addr; flags interval',
+    has: ({ subnet }) => subnet.includes(':'),
+  },
+  {
+    name: 'lifted_peers',
+    type: 'ipv4_addr : ether_addr; flags interval',
+    has: ({ ofPeers }) => ofPeers === true,
+  },
+  {
+    name: 'answers',
+    type: 'ipv4_addr : ether_addr',
+    has: ({ ofReplica }) => ofReplica === true,
+  },
+]
 
 /** The whole table of family `bridge`, made anew; gone when no bridge is left. */
 export function liftScript(
@@ -60,89 +166,117 @@ export function liftScript(
 ): readonly string[] {
   const removal = [`add table bridge ${table}`, `delete table bridge ${table}`]
   if (lifts.length === 0) return present ? removal : []
+  const replicas = lifts.flatMap((lift) => (lift.ofReplica ? blockWord(lift) : []))
   return [
     ...removal,
     `table bridge ${table} {`,
-    ...mapScript(
-      'lifted',
-      'ipv4_addr',
-      lifts.filter(({ subnet, ofPeers }) => !subnet.includes(':') && ofPeers !== true),
-    ),
-    ...mapScript(
-      'lifted6',
-      'ipv6_addr',
-      lifts.filter(({ subnet }) => subnet.includes(':')),
-    ),
-    ...mapScript(
-      'lifted_peers',
-      'ipv4_addr',
-      lifts.filter(({ ofPeers }) => ofPeers === true),
-    ),
-    `  chain ${CHAIN.name} {`,
-    `    type ${CHAIN.type} hook ${CHAIN.hook} priority ${CHAIN.priority}; policy accept;`,
-    ...RULES.map(({ match, comment }) => `    ${match} comment "${comment}"`),
+    ...MAPS.flatMap(({ name, type, has }) => [
+      `  map ${name} {`,
+      `    type ${type};`,
+      ...elementsLine(mapElements(lifts.filter(has))),
+      '  }',
+    ]),
+    '  set replicas {',
+    '    type ipv4_addr;',
+    ...elementsLine([...new Set(replicas)]),
     '  }',
+    '  set direct {',
+    '    type ipv4_addr . ipv4_addr . inet_proto . inet_service . inet_service;',
+    '    size 65536; flags dynamic, timeout; timeout 1m;',
+    '  }',
+    ...chainsFor(lifts).flatMap(({ name, hook, rules }) => [
+      `  chain ${name} {`,
+      ...(hook === null
+        ? []
+        : [`    type ${hook.type} hook ${hook.hook} priority ${hook.priority}; policy accept;`]),
+      ...rules.map(({ match, comment }) => `    ${match} comment "${comment}"`),
+      '  }',
+    ]),
     '}',
   ]
 }
 
-function mapScript(name: string, type: string, lifts: readonly Lift[]): readonly string[] {
-  // A network that several projects want lifted is one element: the comment names them all.
-  const blocks = [...new Set(lifts.map(({ subnet }) => subnet))].map((subnet) =>
-    lifts.filter((lift) => lift.subnet === subnet),
-  )
-  return [
-    `  map ${name} {`,
-    `    type ${type} : ether_addr; flags interval;`,
-    ...(blocks.length === 0 ? [] : [`    elements = { ${blocks.map(elementText).join(', ')} }`]),
-    '  }',
-  ]
+const elementsLine = (elements: readonly string[]): readonly string[] =>
+  elements.length === 0 ? [] : [`    elements = { ${elements.join(', ')} }`]
+
+/** What several projects want lifted is one element: the comment names them all. */
+function mapElements(lifts: readonly Lift[]): readonly string[] {
+  const blocks = new Map<string, Lift[]>()
+  for (const lift of lifts) blocks.set(lift.subnet, [...(blocks.get(lift.subnet) ?? []), lift])
+  return [...blocks.values()].map(elementText)
 }
 
 function elementText(lifts: readonly Lift[]): string {
-  const { subnet = '', mac = '' } = lifts[0] ?? {}
-  if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(mac)) throw new Error(`lift ${subnet}: MAC ${mac}`)
-  const block = subnet.includes(':') ? formatBlock6(block6(subnet)) : formatCidr(parseCidr(subnet))
+  const [first] = lifts
+  const mac = first?.mac ?? ''
+  if (first === undefined || !/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(mac))
+    throw new Error(`lift ${first?.subnet}: MAC ${mac}`)
   const owners = [...new Set(lifts.map(({ owner }) => projectWord(owner)))].sort()
-  return `${block} comment "${owners.join(' ')}" : ${mac}`
+  return `${blockWord(first)} comment "${owners.join(' ')}" : ${mac}`
 }
 
-export const sameLift = (a: Lift, b: Lift): boolean =>
-  a.subnet === b.subnet && a.mac === b.mac && a.owner === b.owner && a.ofPeers === b.ofPeers
+function blockWord({ subnet, ofReplica }: Lift): string {
+  if (ofReplica) return addressWord(subnet)
+  return subnet.includes(':') ? formatBlock6(block6(subnet)) : formatCidr(parseCidr(subnet))
+}
+
+export const sameLift = (a: Lift, b: Lift): boolean => liftText(a) === liftText(b)
+
+const liftText = ({ owner, subnet, mac, ofPeers, ofReplica }: Lift): string =>
+  `${owner} ${subnet} ${mac} ${ofPeers ?? false} ${ofReplica ?? false}`
 
 /** What is used of libnftables-json(5) of that table; every key may be missing. */
 interface NftObject {
   readonly map?: { readonly name?: string; readonly elem?: readonly unknown[] }
+  readonly set?: { readonly name?: string; readonly elem?: readonly unknown[] }
   readonly chain?: { name?: string; type?: string; hook?: string; prio?: number; policy?: string }
   readonly rule?: { readonly chain?: string; readonly comment?: string }
 }
 
-/** The networks that the table's objects lift; `null` where its chain is not as pak made it. */
+/** What the table's objects lift; `null` where it is not as pak made it. */
 export function liftsOf(objects: readonly NftObject[]): readonly Lift[] | null {
-  const chain = objects.find((object) => object.chain?.name === CHAIN.name)?.chain
-  const hooked =
-    chain?.type === CHAIN.type &&
-    chain.hook === CHAIN.hook &&
-    chain.prio === CHAIN.priority &&
-    chain.policy === 'accept'
-  const comments = objects.flatMap(({ rule }) => (rule === undefined ? [] : [rule.comment]))
-  if (!hooked || comments.join('\n') !== RULES.map(({ comment }) => comment).join('\n')) return null
-  return objects.flatMap(({ map }) =>
-    MAPS.includes(map?.name ?? '') ? (map?.elem ?? []).flatMap(liftsIn(map?.name)) : [],
+  const lifts = objects.flatMap(({ map }) =>
+    MAPS.some(({ name }) => name === map?.name)
+      ? (map?.elem ?? []).flatMap(liftsIn(map?.name))
+      : [],
   )
+  const listed = objects.find(({ set }) => set?.name === 'replicas')?.set?.elem ?? []
+  const replicas = new Set(lifts.flatMap(({ subnet, ofReplica }) => (ofReplica ? subnet : [])))
+  const same = listed.length === replicas.size && listed.every((each) => replicas.has(String(each)))
+  return same && chainsFor(lifts).every((chain) => isWhole(objects, chain)) ? lifts : null
 }
 
-const MAPS: readonly string[] = ['lifted', 'lifted6', 'lifted_peers']
+function isWhole(objects: readonly NftObject[], { name, hook, rules }: LiftChain): boolean {
+  const chain = objects.find((object) => object.chain?.name === name)?.chain
+  const hooked =
+    hook === null ||
+    (chain?.type === hook.type &&
+      chain.hook === hook.hook &&
+      chain.prio === hook.priority &&
+      chain.policy === 'accept')
+  const comments = objects.flatMap(({ rule }) => (rule?.chain === name ? [rule.comment] : []))
+  return (
+    chain !== undefined &&
+    hooked &&
+    comments.join('\n') === rules.map(({ comment }) => comment).join('\n')
+  )
+}
 
 const liftsIn =
   (map: string | undefined) =>
   (member: unknown): readonly Lift[] => {
     const [left, mac] = Array.isArray(member) ? member : [member, null]
     const { elem } = (left ?? {}) as { elem?: { val?: unknown; comment?: unknown } }
-    const { prefix } = (elem?.val ?? {}) as { prefix?: { addr?: unknown; len?: unknown } }
-    if (prefix === undefined) return []
-    const subnet = `${prefix.addr}/${prefix.len}`
-    const kind = map === 'lifted_peers' ? ({ ofPeers: true } as const) : {}
+    const subnet = blockOf(elem?.val)
+    if (subnet === null) return []
+    const peers = map === 'lifted_peers' ? ({ ofPeers: true } as const) : {}
+    const kind = map === 'answers' ? ({ ofReplica: true } as const) : peers
     const owners = String(elem?.comment).split(' ')
     return owners.map((owner) => ({ subnet, mac: String(mac), owner, ...kind }))
   }
+
+function blockOf(value: unknown): string | null {
+  if (typeof value === 'string') return value
+  const { prefix } = (value ?? {}) as { prefix?: { addr?: unknown; len?: unknown } }
+  return prefix === undefined ? null : `${prefix.addr}/${prefix.len}`
+}

@@ -97,12 +97,20 @@ function serviceOf(
   const chain = spread?.chain ?? ''
   const known = [...expected.networks, ...(expected.joined ?? [])]
   const network = known.find((one) => one.bridge === bridge)
-  const lifted =
-    network !== undefined &&
-    (facts.lifts ?? []).some(
-      ({ subnet, mac }) => subnet === network.subnet && mac === macAddress(network.gateway),
-    )
+  const lifted = network !== undefined && isLifted(facts, network, targets)
   const whole =
     kept === lifted && serviceElements(expected.project, found, { chain, kept }).every(held)
   return [whole ? found : { ...found, targets: [] }]
+}
+
+/** All of the network, or each of the replicas. */
+function isLifted(
+  { lifts }: FirewallFacts,
+  { subnet, gateway }: FirewallNetwork,
+  targets: readonly string[],
+): boolean {
+  const blocks = new Set(
+    (lifts ?? []).flatMap((lift) => (lift.mac === macAddress(gateway) ? lift.subnet : [])),
+  )
+  return blocks.has(subnet) || (targets.length > 0 && targets.every((each) => blocks.has(each)))
 }

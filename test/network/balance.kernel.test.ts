@@ -172,6 +172,13 @@ testUnless(
   },
 )
 
+/** Counts what this host routes. */
+const PROBE = `
+add table ip probe
+add counter ip probe routed
+add chain ip probe seen { type filter hook forward priority 0; }
+add rule ip probe seen counter name routed`
+
 /** The same with and without what hands a bridge's frames to iptables: Docker and Kubernetes turn it on. */
 for (const filter of ['0', '1'])
   testUnless(
@@ -189,7 +196,14 @@ for (const filter of ['0', '1'])
       // To itself it can only come from another address than its own.
       const own = await load(first, VIP, { count: 40 })
       assert.equal(Object.keys(own).sort(), ['r0 10.211.1.1', 'r1 10.211.1.10'])
+      await host.run('nft', PROBE)
       assert.is(await client.ask(addressOf(0), 80), 'r0 10.211.1.5', 'by its own address')
+      await client.serve('c', 82)
+      assert.is(await first.ask('10.211.1.5', 82), 'c 10.211.1.10', 'a replica asks, too')
+      if (filter === '0')
+        assert.not.match(await host.run('nft', 'list', 'counters'), /packets [1-9]/)
+      assert.match(await client.ask(VIP, 80), '10.211.1.5')
+      assert.match(await host.run('nft', 'list', 'counters'), /packets [1-9]/)
       await outside.run('ip', 'route', 'add', '10.211.0.0/16', 'via', '203.0.113.1')
       assert.is(await outside.ask(VIP, 80), '')
       assert.is(await back.ask(VIP, 80), '')
@@ -219,6 +233,51 @@ testUnless(
     assert.equal(Object.keys(seen).sort(), ['r0 10.211.1.1', 'r1 10.211.1.1'])
     const facts = await observeFirewall(here.host.kernel, 'pak_t', { lifts: true })
     assert.is(projectFirewall(facts, asked).services[0]?.targets.length, 2)
+  },
+)
+
+const ONE_SOCKET = `
+const addresses = process.argv.slice(1)
+const s = require('dgram').createSocket('udp4')
+const next = () => addresses.length > 0 ? s.send('?', 80, addresses.shift()) : process.exit()
+s.on('message', (d, from) => { console.log(String(d) + ' from ' + from.address); next() })
+setTimeout(() => process.exit(), 5000)
+next()`
+
+/** Connects from port 40000 to each address in turn, and prints what answers and after how many milliseconds. */
+const ONE_PORT = `
+const addresses = process.argv.slice(1)
+const net = require('net')
+const next = () => {
+  const host = addresses.shift()
+  if (host === undefined) return
+  const from = performance.now()
+  let text = ''
+  const s = net.connect({ host, port: 80, localPort: 40000 })
+  s.setTimeout(5000, () => s.destroy())
+  s.on('data', (d) => text += d).on('error', (e) => text = e.code).on('close', () => {
+    console.log(text.trim() || 'silence', Math.round(performance.now() - from))
+    next()
+  })
+}
+next()`
+
+testUnless(
+  test,
+  lacking,
+  'from one port, to the same replica directly and by its service',
+  async () => {
+    await using here = await lab(1)
+    const { client } = here
+    const turns = [addressOf(0), VIP, addressOf(0), VIP, VIP, addressOf(0)]
+    const said = await client.run(process.execPath, '-e', ONE_PORT, ...turns)
+    for (const line of said.split('\n')) assert.match(line, 'r0 10.211.1.5')
+    await here.replicas[0]?.serveUdp('u0', 80)
+    const heard = await client.run(process.execPath, '-e', ONE_SOCKET, ...turns)
+    assert.equal(
+      heard.split('\n'),
+      turns.map((address) => `u0 10.211.1.5 from ${address}`),
+    )
   },
 )
 
@@ -293,10 +352,19 @@ testUnless(
     const held = async (): Promise<readonly Held[]> => JSON.parse((await lines.next()).value)
     while (!(await held()).every(({ name, echoes }) => name !== '' && echoes > 2));
     const during = load(client, VIP, { count: 3_000 })
-    await applyFirewall(host.kernel, request([0, 1, 3]))
+    const [service] = request([0, 1, 3]).services
+    assert.ok(service)
+    const services = [{ ...service, former: [addressOf(2)] }]
+    await applyFirewall(host.kernel, { ...request([0, 1, 3]), services })
     const after = shares(await load(client, VIP, { count: 1_000 }))
     assert.equal(Object.keys(after).sort(), ['r0', 'r1', 'r3'])
     assert.is(shares(await during)['error'], undefined, 'a connection was broken')
+    // Who leaves may finish what it has begun.
+    const while2 = await held()
+    const echoed = (now: readonly Held[]) =>
+      now.every(({ echoes }, index) => echoes > (while2[index]?.echoes ?? 0) + 2)
+    const until = Date.now() + 5_000 * slowness
+    while (!echoed(await held())) assert.ok(Date.now() < until, 'one that leaves went silent')
     await replicas[2]?.[Symbol.asyncDispose]()
     const before = await held()
     const others = before.filter(({ name }) => name !== 'h2')
@@ -364,8 +432,10 @@ testUnless(
       'flush set inet pak_t loops',
       'flush map inet pak_t balanced_any',
       'flush map inet pak_t services',
-      'flush map bridge pak_t lifted',
+      'flush map bridge pak_t answers',
+      'flush set bridge pak_t replicas',
       'flush chain bridge pak_t prerouting',
+      'flush chain bridge pak_t output',
     ]) {
       await host.run('nft', damage)
       assert.not.equal(await look(), whole, damage)
@@ -380,7 +450,7 @@ testUnless(
       single.published.map(({ address }) => address),
       [addressOf(0)],
     )
-    assert.not.match(await host.run('nft', 'list', 'ruleset'), /to_|lifted/)
+    assert.not.match(await host.run('nft', 'list', 'ruleset'), /to_|@direct/)
     await applyFirewall(host.kernel, asked)
     await removeFirewall(host.kernel, asked)
     assert.is(await host.run('nft', 'list', 'ruleset'), '')

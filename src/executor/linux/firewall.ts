@@ -200,8 +200,21 @@ async function leased(
       address: addressOf(network, serviceLease(service)),
       affinity,
       targets: targets.map(({ container }) => addressOf(network, container)),
+      former: formerOf(host, projectName, { service, network, targets }),
     })),
   }
+}
+
+function formerOf(
+  host: LinuxHost,
+  projectName: string,
+  at: Pick<FirewallStep['args']['services'][number], 'service' | 'network' | 'targets'>,
+): readonly string[] {
+  const containers = host.records.peek(projectName)?.containers.values() ?? []
+  return [...containers].flatMap(({ name, service, addresses }) => {
+    const stays = service !== at.service || at.targets.some(({ container }) => container === name)
+    return stays ? [] : (addresses[at.network] ?? [])
+  })
 }
 
 /** One element of the firewall for each family: a port of all addresses is one of IPv6, too, where that is. */

@@ -190,7 +190,7 @@ testUnless(
     const [front] = JSON.parse(await pak.ok(['network', 'inspect', 'front']))
     assert.is(front.subnet6, 'fd00:91:1::/64')
     assert.equal(front.containers['paktm-web-1'], {
-      ...{ project: 'paktm', aliases: [] },
+      ...{ project: 'paktm', aliases: [], byHand: false },
       ...{ ip: '10.91.1.3', ip6: six },
     })
     const unknown = await pak.run(['network', 'inspect', 'frnt'])

@@ -71,8 +71,8 @@ export const vxlanRemoval = (name: string): string => `link del dev ${deviceWord
 /** One entry of the device's forwarding database. */
 interface FdbEntry {
   readonly mac: string
-  /** Where it leads. */
-  readonly address: string
+  /** Where it leads; `null`: to the device, in the bridge's own database, so that no container takes it. */
+  readonly address: string | null
 }
 
 const EVERYBODY = '00:00:00:00:00:00'
@@ -82,6 +82,7 @@ const wantedEntries = ({ peers }: Vxlan): readonly FdbEntry[] =>
   peers.flatMap(({ address, gateway }) => [
     { mac: EVERYBODY, address },
     { mac: macAddress(gateway), address },
+    { mac: macAddress(gateway), address: null },
   ])
 
 const sameEntry = (a: FdbEntry, b: FdbEntry): boolean => a.mac === b.mac && a.address === b.address
@@ -93,7 +94,7 @@ export function fdbBatch(vxlan: Vxlan, held: readonly FdbEntry[]): string[] {
   const gone = held.filter((entry) => !wanted.some((other) => sameEntry(entry, other)))
   const added = wanted.filter((entry) => !held.some((other) => sameEntry(entry, other)))
   const line = (verb: string, { mac, address }: FdbEntry) =>
-    `fdb ${verb} ${macWord(mac)} dev ${name} dst ${addressWord(address)} self`
+    `fdb ${verb} ${macWord(mac)} dev ${name} ${address === null ? 'master' : `dst ${addressWord(address)} self`}`
   return [
     ...gone.map((entry) => line('del', entry)),
     ...added.map((entry) =>
@@ -105,9 +106,10 @@ export function fdbBatch(vxlan: Vxlan, held: readonly FdbEntry[]): string[] {
 /** What of it is not there, for a reader; `null`: nothing. */
 export function fdbDrift(vxlan: Vxlan, held: readonly FdbEntry[]): string | null {
   const lost = wantedEntries(vxlan).find((entry) => !held.some((other) => sameEntry(entry, other)))
-  if (lost !== undefined) return `vxlan ${vxlan.name} lost its way to ${lost.address}`
-  const extra = held.find(({ address }) => !vxlan.peers.some((peer) => peer.address === address))
-  return extra === undefined ? null : `vxlan ${vxlan.name} had a way to ${extra.address}`
+  const what = ({ mac, address }: FdbEntry) => address ?? mac
+  if (lost !== undefined) return `vxlan ${vxlan.name} lost its way to ${what(lost)}`
+  const extra = held.find((entry) => !wantedEntries(vxlan).some((one) => sameEntry(entry, one)))
+  return extra === undefined ? null : `vxlan ${vxlan.name} had a way to ${what(extra)}`
 }
 
 /** Entries that were written, not learned; `null` where there is no such device. */
@@ -116,14 +118,16 @@ export async function readFdb(kernel: Kernel, name: string): Promise<readonly Fd
   return exitCode === 0 ? parseFdb(stdout) : null
 }
 
-/** bridge(8)'s JSON. Without `dst` an entry is the bridge's, about its port. */
+/** bridge(8)'s JSON. Without `dst` an entry is the bridge's; the device's own address is `permanent` there. */
 export function parseFdb(text: string): readonly FdbEntry[] {
   const entries: unknown = text.trim() === '' ? [] : JSON.parse(text)
   if (!Array.isArray(entries)) return []
   return entries.flatMap((entry: { mac?: unknown; dst?: unknown; state?: unknown } | null) => {
     const { mac, dst, state } = entry ?? {}
     const kept = state === 'permanent' || state === 'static'
-    return kept && typeof mac === 'string' && typeof dst === 'string' ? [{ mac, address: dst }] : []
+    if (!kept || typeof mac !== 'string') return []
+    if (typeof dst === 'string') return { mac, address: dst }
+    return state === 'static' ? { mac, address: null } : []
   })
 }
 

@@ -1,7 +1,9 @@
+import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { manifestText } from '../../src/manifest/config.ts'
 import type { LoadRequest } from '../../src/manifest/load.ts'
+import { parseCidr } from '../../src/network/ipv4.ts'
 import { load, problemsOf } from './support.ts'
 
 const PEERS = 'peers: { one: 192.0.2.1, two: 192.0.2.2, three: { address: 192.0.2.3 } }'
@@ -33,6 +35,25 @@ test('every machine finds itself among the peers, and its part of the subnet', a
   const other = await load(file(mesh), on('192.0.2.3'))
   assert.is(other.desired.networks[0]?.overlay?.vni, vni)
   assert.is(other.desired.networks[0]?.gateway, '10.60.128.1')
+})
+
+test('parts of a subnet are as large as each other, and nobody has two', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.integer({ min: 1, max: 256 }), async (count) => {
+      const list = Array.from({ length: count }, (_, at) => `p${at}: 10.9.${at}.1`)
+      const text = `{ driver: vxlan, subnet: 10.128.0.0/12, peers: { ${list.join(', ')} } }`
+      const { desired } = await load(file(text), on('10.9.0.1'))
+      const ranges = desired.networks[0]?.overlay?.peers.map(({ range }) => parseCidr(range)) ?? []
+      assert.is(ranges.length, count)
+      const { first: start, last: end } = parseCidr('10.128.0.0/12')
+      const size = (end - start + 1) / Math.max(4, 2 ** Math.ceil(Math.log2(count)))
+      for (const [at, { first, last }] of ranges.entries()) {
+        assert.is(first, start + at * size)
+        assert.is(last, first + size - 1)
+      }
+    }),
+    { numRuns: 40 },
+  )
 })
 
 test('a machine runs what has its name under hosts, and what has none', async () => {

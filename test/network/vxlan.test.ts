@@ -39,10 +39,16 @@ test("its database: what is lost comes, what is a stranger's goes", () => {
     ...['192.0.2.2', '192.0.2.3'].map(everybody),
     { mac: '02:50:0a:3c:40:01', address: '192.0.2.2' },
     { mac: '02:50:0a:3c:80:01', address: '192.0.2.3' },
+    { mac: '02:50:0a:3c:40:01', address: null },
+    { mac: '02:50:0a:3c:80:01', address: null },
   ]
   assert.equal(fdbBatch(device, whole), [])
   assert.is(fdbDrift(device, whole), null)
-  assert.is(fdbBatch(device, []).length, 4)
+  assert.is(fdbBatch(device, []).length, 6)
+  assert.is(
+    fdbBatch(device, whole.slice(0, -1))[0],
+    'fdb replace 02:50:0a:3c:80:01 dev px1 master static',
+  )
   const held = [...whole.slice(1), everybody('192.0.2.9')]
   assert.equal(fdbBatch(device, held), [
     'fdb del 00:00:00:00:00:00 dev px1 dst 192.0.2.9 self',
@@ -59,10 +65,14 @@ test('of what bridge(8) shows only what was written counts', () => {
   const text = JSON.stringify([
     { mac: '02:50:0a:3c:40:05', dst: '192.0.2.2', flags: ['self'], state: '' },
     { mac: '02:50:0a:3c:40:01', dst: '192.0.2.2', flags: ['self'], state: 'static' },
+    { mac: '02:50:0a:3c:40:01', flags: [], master: 'paka', state: 'static' },
     { mac: 'f2:85:12:38:43:c2', flags: [], master: 'paka', state: 'permanent' },
     null,
   ])
-  assert.equal(parseFdb(text), [{ mac: '02:50:0a:3c:40:01', address: '192.0.2.2' }])
+  assert.equal(parseFdb(text), [
+    { mac: '02:50:0a:3c:40:01', address: '192.0.2.2' },
+    { mac: '02:50:0a:3c:40:01', address: null },
+  ])
   assert.equal(parseFdb(''), [])
 })
 

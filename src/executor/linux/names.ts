@@ -69,7 +69,7 @@ function networksOf(host: LinuxHost, project: ProjectRecords): readonly ZoneNetw
     containers: records.flatMap((record) =>
       memberOf(host, record, network).map((member) => ({ ...member, project: project.name })),
     ),
-    services: servicesOf(records, network),
+    services: servicesOf(host, records, network),
     names: records.flatMap((record) => [
       ...namesOf(record, network, 'service'),
       ...namesOf(record, network, 'container'),
@@ -117,6 +117,7 @@ const standsBehind = ({ service, spec }: ContainerRecord, network: NetworkRecord
   !isOneOff(spec) && Object.hasOwn(serviceAddresses(network), service)
 
 function servicesOf(
+  host: LinuxHost,
   records: readonly ContainerRecord[],
   network: NetworkRecord,
 ): readonly ZoneService[] {
@@ -127,7 +128,8 @@ function servicesOf(
     const names = members.flatMap((record) => namesOf(record, network, 'service'))
     if (names.length === 0) return []
     const ports = members.flatMap(portsOf)
-    return [{ name, address, names: [...new Set(names)], ports }]
+    const healthy = members.some((record) => isHealthy(host, record))
+    return [{ name, address, names: [...new Set(names)], ports, healthy }]
   })
 }
 

@@ -151,11 +151,25 @@ export async function lookAtTunnels(host: LinuxHost): Promise<void> {
     records.map(async (record) => {
       const vxlan = vxlanOf(record)
       if (vxlan === null) return
-      const fact = (await carrierFact(host, record)) ?? (await wayFact(host, vxlan))
+      const fact = await factOf(host, record, vxlan)
       if (fact === null) host.tunnels.delete(vxlan.name)
       else host.tunnels.set(vxlan.name, fact)
     }),
   )
+}
+
+/** What cannot be looked at is that network's trouble, and no other's. */
+async function factOf(
+  host: LinuxHost,
+  record: NetworkRecord,
+  vxlan: Vxlan,
+): Promise<string | null> {
+  try {
+    return (await carrierFact(host, record)) ?? (await wayFact(host, vxlan))
+  } catch (error) {
+    if (error instanceof PakError) return error.message
+    throw error
+  }
 }
 
 async function wayFact({ kernel }: LinuxHost, vxlan: Vxlan): Promise<string | null> {

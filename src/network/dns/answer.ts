@@ -6,6 +6,8 @@ import type { Scope } from './zone.ts'
 
 /** Short: after a recreate or a failed health check nobody may hold on to the old address for long. */
 const TTL_SECONDS = 2
+/** Of who is not healthy: somebody else may be, the next time. Peers tell it so from the others. */
+const DOUBTFUL_TTL_SECONDS = 0
 
 export interface AnswerContext {
   readonly scope: Scope
@@ -84,10 +86,11 @@ function records(
   query: Query,
   type: 'A' | 'AAAA' | 'PTR' | 'SRV',
   data: readonly string[],
-  { transport }: AnswerContext,
+  { transport, scope }: AnswerContext,
 ): Verdict {
   const maxBytes = transport === 'udp' ? query.udpBytes : 65_535
-  return { kind: 'reply', message: reply(query, { type, data, ttlSeconds: TTL_SECONDS, maxBytes }) }
+  const ttlSeconds = scope.doubtful(query.name) ? DOUBTFUL_TTL_SECONDS : TTL_SECONDS
+  return { kind: 'reply', message: reply(query, { type, data, ttlSeconds, maxBytes }) }
 }
 
 const refuse = (bytes: Buffer, rcode: number, questionEnd?: number): Verdict => ({

@@ -50,12 +50,12 @@ export function peerNames(options: PeerOptions = {}): PeerNames {
     if (!isShared(name, scope)) return scope
     const about = { name: query.name, type: located ? ('SRV' as const) : ('A' as const), signal }
     const answers = await Promise.all(scope.peers.map((peer) => ask(peer, about)))
-    const found = answers.flatMap((answer) => answer ?? [])
-    const known = (scope.lookup(name) ?? []).length + found.length > 0
+    const found = best(answers)
+    const known = (scope.lookup(name) ?? []).length + found.data.length > 0
     if (!known && answers.includes(null))
       return refusal(query.bytes, RCODE.servFail, query.questionEnd)
-    if (found.length === 0) return scope
-    return located ? withTargets(scope, service, found) : withAddresses(scope, name, found)
+    if (found.data.length === 0) return scope
+    return located ? withTargets(scope, service, found.data) : withAddresses(scope, name, found)
   }
 }
 
@@ -65,10 +65,25 @@ const isShared = (name: string, scope: Scope): boolean =>
   name.startsWith('tasks.') ||
   (name !== HOST_NAME && scope.lookup(name) !== null)
 
-function withAddresses(scope: Scope, name: string, found: readonly string[]): Scope {
-  const lookup = (asked: string) =>
-    asked === name ? [...new Set([...(scope.lookup(name) ?? []), ...found])] : scope.lookup(asked)
-  return { ...scope, lookup }
+/** Who is healthy goes before who is not, wherever it is. */
+function best(answers: readonly (Answer | null)[]): Answer {
+  const given = answers.flatMap((answer) =>
+    answer === null || answer.data.length === 0 ? [] : answer,
+  )
+  const sure = given.filter((answer) => !answer.doubtful)
+  const chosen = sure.length > 0 ? sure : given
+  return { data: chosen.flatMap(({ data }) => data), doubtful: sure.length === 0 }
+}
+
+function withAddresses(scope: Scope, name: string, { data, doubtful }: Answer): Scope {
+  const own = scope.lookup(name) ?? []
+  const unsure = own.length === 0 || scope.doubtful(name)
+  const both = doubtful === unsure ? [...own, ...data] : unsure ? data : own
+  return {
+    ...scope,
+    lookup: (asked) => (asked === name ? [...new Set(both)] : scope.lookup(asked)),
+    doubtful: (asked) => (asked === name ? doubtful && unsure : scope.doubtful(asked)),
+  }
 }
 
 /** They have been asked for that service only. */
@@ -96,8 +111,9 @@ async function withPointer(
   const address = askedAddress(query.name)
   if (address === null || !isAddress(address)) return scope
   const peer = scope.peers.find(({ range }) => contains(range, address))
-  const [name = null] =
-    peer === undefined ? [] : ((await ask(peer, { name: query.name, type: 'PTR', signal })) ?? [])
+  const about = { name: query.name, type: 'PTR', signal } as const
+  const answer = peer === undefined ? null : await ask(peer, about)
+  const [name = null] = answer?.data ?? []
   if (name === null) return scope
   return { ...scope, reverse: (asked) => (asked === address ? name : scope.reverse(asked)) }
 }
@@ -108,27 +124,33 @@ interface About {
   readonly signal: AbortSignal
 }
 
+interface Answer {
+  readonly data: readonly string[]
+  /** Nobody of them is healthy. */
+  readonly doubtful: boolean
+}
+
 /** What a peer says; `null`: it is silent. */
-type Ask = (peer: ZonePeer, about: About) => Promise<readonly string[] | null>
+type Ask = (peer: ZonePeer, about: About) => Promise<Answer | null>
 
 function asker({
   port = 53,
   attemptMs = ATTEMPT_MS,
   now = () => performance.now(),
 }: PeerOptions): Ask {
-  const kept = new Map<string, { readonly data: readonly string[]; readonly endsMs: number }>()
-  const underWay = new Map<string, Promise<readonly string[] | null>>()
+  const kept = new Map<string, { readonly answer: Answer; readonly endsMs: number }>()
+  const underWay = new Map<string, Promise<Answer | null>>()
   const silent = new Map<string, number>()
   const askOne = async (peer: ZonePeer, about: About) => {
-    const data = await askPeer(peer, about, { port, attemptMs })
-    if (data === null) silent.set(peer.gateway, now() + SILENT_MS)
+    const answer = await askPeer(peer, about, { port, attemptMs })
+    if (answer === null) silent.set(peer.gateway, now() + SILENT_MS)
     else silent.delete(peer.gateway)
-    return data
+    return answer
   }
   return async (peer, about) => {
     const key = `${peer.gateway} ${about.type} ${about.name}`
     const held = kept.get(key)
-    if (held !== undefined && held.endsMs > now()) return held.data
+    if (held !== undefined && held.endsMs > now()) return held.answer
     if ((silent.get(peer.gateway) ?? 0) > now()) return null
     const asked = underWay.get(key)
     if (asked !== undefined) return asked
@@ -136,12 +158,12 @@ function asker({
     const asking = askOne(peer, about)
     underWay.set(key, asking)
     try {
-      const data = await asking
+      const answer = await asking
       kept.delete(key)
       const [oldest] = kept.keys()
       if (kept.size >= MAX_KEPT && oldest !== undefined) kept.delete(oldest)
-      if (data !== null) kept.set(key, { data, endsMs: now() + KEPT_MS })
-      return data
+      if (answer !== null) kept.set(key, { answer, endsMs: now() + KEPT_MS })
+      return answer
     } finally {
       underWay.delete(key)
     }
@@ -152,14 +174,14 @@ async function askPeer(
   peer: ZonePeer,
   { name, type, signal: outer }: About,
   { port, attemptMs }: { readonly port: number; readonly attemptMs: number },
-): Promise<readonly string[] | null> {
+): Promise<Answer | null> {
   using attempt = bounded(outer, attemptMs)
   const { signal } = attempt
   const query: Packet = { type: 'query', id: randomInt(65_536), questions: [{ name, type }] }
   const questionEnd = encode(query).length
   const asked = encode({ ...query, additionals: [OPT] })
   const found = await askUdp({ server: peer.gateway, port, asked, questionEnd, signal })
-  return found === null ? null : dataOf(found, type, peer)
+  return found === null ? null : answerOf(found, type, peer)
 }
 
 /** As many addresses as go into one packet (RFC 6891). */
@@ -169,29 +191,38 @@ const OPT: OptAnswer = {
 }
 
 /** A peer may lie about its own containers only. `null`: it cannot say. */
-function dataOf(found: Buffer, type: Type, { range }: ZonePeer): readonly string[] | null {
+function answerOf(found: Buffer, type: Type, { range }: ZonePeer): Answer | null {
   const rcode = (found[3] ?? 0) & 0x0f
-  if (rcode === RCODE.nxDomain) return []
+  if (rcode === RCODE.nxDomain) return { data: [], doubtful: false }
   if (rcode !== RCODE.noError || readRecords(found) === null) return null
-  const texts = recordsOf(found)
+  const records = recordsOf(found)
     .filter((record) => record.type === type)
     .slice(0, MAX_RECORDS)
-    .flatMap(({ data }): readonly string[] => {
-      if (type === 'A') return isAddress(data) && contains(range, data) ? [data] : []
-      return NAME.test(data.split(' ').at(-1) ?? '') ? [data] : []
-    })
-  return [...new Set(texts)]
+    .filter(({ data }) =>
+      type === 'A'
+        ? isAddress(data) && contains(range, data)
+        : NAME.test(data.split(' ').at(-1) ?? ''),
+    )
+  const data = [...new Set(records.map((record) => record.data))]
+  return { data, doubtful: data.length > 0 && records.every(({ ttl }) => ttl === 0) }
 }
 
 const NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}$/
 
-function recordsOf(found: Buffer): readonly { readonly type: string; readonly data: string }[] {
+interface Found {
+  readonly type: string
+  readonly data: string
+  /** Seconds. */
+  readonly ttl: number
+}
+
+function recordsOf(found: Buffer): readonly Found[] {
   try {
     return (decode(found).answers ?? []).flatMap((record) => {
-      if (record.type === 'SRV')
-        return { type: record.type, data: `${record.data.port} ${record.data.target}` }
-      if (record.type !== 'A' && record.type !== 'PTR') return []
-      return { type: record.type, data: record.data }
+      if (record.type !== 'SRV' && record.type !== 'A' && record.type !== 'PTR') return []
+      const { type, ttl = 0 } = record
+      if (record.type !== 'SRV') return { type, ttl, data: record.data }
+      return { type, ttl, data: `${record.data.port} ${record.data.target}` }
     })
   } catch {
     return []

@@ -40,6 +40,8 @@ export interface ZoneService {
   /** The service's name and its aliases on this network. Any case. */
   readonly names: readonly string[]
   readonly ports?: readonly ZonePort[]
+  /** False when none of its containers is. */
+  readonly healthy?: boolean
 }
 
 /** A running container on one network; the same container has an entry in each of its networks. */
@@ -69,6 +71,8 @@ export interface Scope {
   lookup(name: string): readonly string[] | null
   /** The same for IPv6: none, too, where the name is known but has only IPv4. */
   lookup6(name: string): readonly string[]
+  /** Whether `lookup` found only who is not healthy: to be had while nobody else is. */
+  doubtful(name: string): boolean
   /** Who is behind a name, as `lookup` has it. */
   targets(name: string): readonly Target[]
   /** The name of the container with an address on a shared network; `null`: nobody's. */
@@ -141,6 +145,7 @@ function scopeOf(memberships: readonly Membership[]): Scope {
         ),
       )
     },
+    doubtful: (name) => isDoubtful(behind(name)),
     targets: (name) => fit(behind(name)),
     reverse(address) {
       const found = indexes.map((index) => index.addresses.get(address)).find((name) => name)
@@ -163,6 +168,7 @@ function peerScope({ names, addresses }: NetworkIndex): Scope {
   return {
     lookup: (name) => (names.has(name) ? healthyFirst(behind(name)) : null),
     lookup6: () => [],
+    doubtful: (name) => isDoubtful(behind(name)),
     targets: (name) => fit(behind(name)),
     reverse: (address) => addresses.get(address) ?? null,
     internal: true,
@@ -179,7 +185,7 @@ interface NetworkIndex {
 
 function indexNetwork({ containers, services, names: declared }: ZoneNetwork): NetworkIndex {
   const names = new Map<string, Target[]>()
-  const answering = [...services.map((service) => ({ ...service, healthy: true })), ...containers]
+  const answering = [...services.map((service) => ({ healthy: true, ...service })), ...containers]
   for (const each of answering)
     for (const name of new Set(each.names.map((text) => text.toLowerCase()))) {
       const found = names.get(name)
@@ -201,6 +207,9 @@ function indexNetwork({ containers, services, names: declared }: ZoneNetwork): N
 const healthyFirst = (
   targets: readonly Pick<Target, 'address' | 'healthy'>[],
 ): readonly string[] => [...new Set(fit(targets).map(({ address }) => address))]
+
+const isDoubtful = (targets: readonly Target[]): boolean =>
+  targets.length > 0 && !targets.some(({ healthy }) => healthy)
 
 function fit<T extends Pick<Target, 'healthy'>>(targets: readonly T[]): readonly T[] {
   const healthy = targets.filter((target) => target.healthy)

@@ -20,7 +20,10 @@ const network = (peers: readonly string[]): ZoneNetwork => ({
   internal: false,
   gateways: ['10.60.0.1'],
   peers: peers.map((gateway, index) => ({ gateway, range: `10.60.${64 * (index + 1)}.0/18` })),
-  containers: [container('web-1', '10.60.0.2')],
+  containers: [
+    container('web-1', '10.60.0.2'),
+    { ...container('sick-1', '10.60.0.3'), healthy: false },
+  ],
   services: [],
   names: ['web', 'stopped'],
 })
@@ -78,12 +81,13 @@ function summary(message: Buffer): unknown {
   return code === 0 ? answers.map((record) => ('data' in record ? record.data : null)) : code
 }
 
-const records =
-  (...data: readonly string[]): Reply =>
+const records = (...data: readonly string[]): Reply => lasting(2, ...data)
+const lasting =
+  (ttl: number, ...data: readonly string[]): Reply =>
   (bytes) => {
     const { id = 0, questions = [] } = decode(bytes)
     const name = questions[0]?.name ?? ''
-    const answers = data.map((text) => ({ name, type: 'A' as const, ttl: 2, data: text }))
+    const answers = data.map((text) => ({ name, type: 'A' as const, ttl, data: text }))
     return encode({ type: 'response', id, questions, answers })
   }
 const code =
@@ -102,6 +106,26 @@ test('what peers have is joined with what is here', async () => {
   assert.equal(await peers.told(ask('stopped')), ['10.60.64.2', '10.60.64.3'])
   // It is there, with nothing of that type: no reason to ask the world outside.
   assert.equal(await peers.told(ask('db', 'AAAA')), [])
+})
+
+test('who is healthy goes before who is not, wherever it is', async () => {
+  await using peers = await peersThat(lasting(0, '10.60.64.2'), records('10.60.128.2'))
+  assert.equal(await peers.told(ask('db')), ['10.60.128.2'])
+  assert.equal(await peers.told(ask('web')), ['10.60.0.2', '10.60.128.2'])
+  assert.equal(await peers.told(ask('sick')), ['10.60.128.2'])
+  await using alone = await peersThat(lasting(0, '10.60.64.2'))
+  assert.equal(await alone.told(ask('db')), ['10.60.64.2'])
+  assert.equal(await alone.told(ask('web')), ['10.60.0.2'])
+  assert.equal(await alone.told(ask('sick')), ['10.60.0.3', '10.60.64.2'])
+  // A peer is told which of the two it is.
+  const scope = scopeAt(['10.60.64.1'], '10.60.64.1')
+  const ttlOf = (name: string) => {
+    const verdict = answer(ask(name), { scope, transport: 'udp', turn: 0 })
+    const [record] = verdict.kind === 'reply' ? (decode(verdict.message).answers ?? []) : []
+    return record !== undefined && 'ttl' in record ? record.ttl : null
+  }
+  assert.is(ttlOf('sick'), 0)
+  assert.is(ttlOf('web'), 2)
 })
 
 test('names of the world outside are no business of peers', async () => {

@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { busyboxRootfs } from '../support/busybox.ts'
 import { memoryOf, time } from './measure.ts'
-import { manifest } from './pak.ts'
+import { type ManifestText, manifest } from './pak.ts'
 import type { Peer } from './peer.ts'
 
 /** Docker Compose with a daemon that runs already; a string says why it cannot take part. */
-export async function composePeer(): Promise<Peer | string> {
+export async function composePeer(text: ManifestText = manifest): Promise<Peer | string> {
   const version = docker('compose', 'version', '--short')
   if (version === null) return 'Docker Compose v2 is not installed'
   const server = docker('version', '--format', '{{.Server.Version}}')
@@ -20,7 +20,7 @@ export async function composePeer(): Promise<Peer | string> {
   return {
     name: `docker compose ${version}, dockerd ${server}`,
     round: async (count) => {
-      await fs.writeFile(join(folder, 'compose.yaml'), manifest('services', count))
+      await fs.writeFile(join(folder, 'compose.yaml'), text('services', count))
       const upMs = compose('up', '-d')
       const noopUpMs = compose('up', '-d')
       const psMs = compose('ps')

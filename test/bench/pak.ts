@@ -9,7 +9,7 @@ import type { Peer } from './peer.ts'
 export const PAK = join(import.meta.dirname, '..', '..', 'dist', 'pak.js')
 
 /** pak, with an agent that is started by each `up`: what a user waits for on a machine at rest. */
-export async function pakPeer(): Promise<Peer> {
+export async function pakPeer(text: ManifestText = manifest): Promise<Peer> {
   // As `/run` is where pak is made for; Docker's own such folder is where whoever started it put it.
   const sandbox = await pakSandbox('/dev/shm')
   const env = { PAK_ROOT: sandbox.root, PAK_RUN_ROOT: sandbox.runRoot }
@@ -22,7 +22,7 @@ export async function pakPeer(): Promise<Peer> {
   return {
     name: 'pak',
     round: async (count) => {
-      await sandbox.write('pak.yaml', manifest('containers', count))
+      await sandbox.write('pak.yaml', text('containers', count))
       await sandbox.run(['agent', 'stop'])
       const upMs = pak('up', '-d')
       const noopUpMs = pak('up', '-d')
@@ -38,6 +38,8 @@ export async function pakPeer(): Promise<Peer> {
     [Symbol.asyncDispose]: () => sandbox[Symbol.asyncDispose](),
   }
 }
+
+export type ManifestText = (key: 'containers' | 'services', count: number) => string
 
 /** The same file for pak and for Compose: a sleeping program, a memory and a CPU limit, one network. */
 export function manifest(key: 'containers' | 'services', count: number): string {

@@ -15,21 +15,36 @@ interface Wanted {
 }
 
 /**
- * Who listens on a port of this host now, on the same address or on one that covers it; `null`: nobody.
- * Reads /proc/net/tcp and tcp6, or udp and udp6 (proc_net_tcp), and looks for the socket among the
- * processes' descriptors only when there is one.
+ * Who listens on each of these ports of this host now, on the same address or on one that covers it;
+ * `null`: nobody. Reads /proc/net/tcp and tcp6, udp and udp6 (proc_net_tcp) once, which takes the kernel
+ * a walk over all of its sockets, and looks for a socket among the processes' descriptors only when there
+ * is one.
  */
-export async function portHolder(
+export async function portHolders(
   kernel: Kernel,
-  { protocol, hostIp, port }: Wanted,
-): Promise<PortHolder | null> {
+  ports: readonly Wanted[],
+): Promise<readonly (PortHolder | null)[]> {
+  const protocols = [...new Set(ports.map(({ protocol }) => protocol))]
+  const listeners = new Map(
+    await Promise.all(
+      protocols.map(async (protocol) => [protocol, await listenersOf(kernel, protocol)] as const),
+    ),
+  )
+  return Promise.all(
+    ports.map(({ protocol, hostIp, port }) => {
+      const holder = listeners
+        .get(protocol)
+        ?.find((listener) => listener.port === port && covers(listener.address, hostIp))
+      return holder === undefined ? null : ownerOfSocket(kernel, holder.inode)
+    }),
+  )
+}
+
+async function listenersOf(kernel: Kernel, protocol: PortProtocol): Promise<readonly Listener[]> {
   const tables = await Promise.all(
     [`/proc/net/${protocol}`, `/proc/net/${protocol}6`].map((path) => kernel.readText(path)),
   )
-  const holder = tables
-    .flatMap((text) => parseListeners(text ?? '', protocol))
-    .find((listener) => listener.port === port && covers(listener.address, hostIp))
-  return holder === undefined ? null : ownerOfSocket(kernel, holder.inode)
+  return tables.flatMap((text) => parseListeners(text ?? '', protocol))
 }
 
 export interface Listener {

@@ -5,7 +5,7 @@ import { bridgeName, createBridges, removeBridges } from '../../src/network/brid
 import { applyFirewall, type FirewallNetwork, removeFirewall } from '../../src/network/firewall.ts'
 import { observeFirewall } from '../../src/network/firewall-observe.ts'
 import { projectFirewall } from '../../src/network/firewall-project.ts'
-import { portHolder } from '../../src/network/ports.ts'
+import { portHolders } from '../../src/network/ports.ts'
 import { hostLacks, testUnless } from '../support/skip.ts'
 import { attach, cable, type Machine, machine } from './lab.ts'
 
@@ -280,7 +280,7 @@ testUnless(test, lacking, 'the holder of a port is named', async () => {
   await host.serve('six', 7002, '::')
   await host.serve('one', 7003, '127.0.0.1')
   const holder = (hostIp: string, port: number) =>
-    portHolder(host.kernel, { protocol: 'tcp', hostIp, port })
+    portHolders(host.kernel, [{ protocol: 'tcp', hostIp, port }]).then(([found]) => found)
   for (const [hostIp, port] of [
     ['0.0.0.0', 7001],
     ['192.0.2.9', 7001],
@@ -296,7 +296,9 @@ testUnless(test, lacking, 'the holder of a port is named', async () => {
   assert.is(await holder('0.0.0.0', 7004), null)
   await host.serveUdp('udp', 7004)
   assert.is(await holder('0.0.0.0', 7004), null)
-  const udp = await portHolder(host.kernel, { protocol: 'udp', hostIp: '127.0.0.1', port: 7004 })
+  const [udp] = await portHolders(host.kernel, [
+    { protocol: 'udp', hostIp: '127.0.0.1', port: 7004 },
+  ])
   assert.is(udp?.command, 'node')
 })
 

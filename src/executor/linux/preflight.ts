@@ -4,7 +4,7 @@ import type { StepOf } from '../../model/plan.ts'
 import { type HostPort, hostsMeet, portText } from '../../model/port.ts'
 import { hostRoutes, overlaps } from '../../network/ipam.ts'
 import { block6, hostRoutes6 } from '../../network/ipam6.ts'
-import { type PortHolder, portHolder } from '../../network/ports.ts'
+import { type PortHolder, portHolders } from '../../network/ports.ts'
 import { findInit } from '../../runtime/init.ts'
 import { checkBinds } from '../../storage/binds.ts'
 import type { PreflightRequest } from '../executor.ts'
@@ -102,28 +102,22 @@ async function takenPorts(
   const wanted = steps.flatMap((step) => (step.op === 'firewall.apply' ? step.args.published : []))
   const held = new Set(observed.firewall.published.map(portText))
   const others = await otherPublications(host, observed.project)
-  const problems = await Promise.all(
-    wanted.map(async (port) => {
-      const { container, hostIp, published, protocol } = port
-      const other = others.find((o) => collide(o, port))
-      const holder =
-        other !== undefined
-          ? `container ${other.container} of project ${other.project}`
-          : held.has(portText(port))
-            ? null
-            : describeHolder(await portHolder(host.kernel, { protocol, hostIp, port: published }))
-      return holder === null
-        ? []
-        : new PakError(
-            'port_taken',
-            `publish port ${portText(port)} of \`${container}\`: held by ${holder}`,
-            {
-              hint: 'publish another port, or stop what holds this one',
-            },
-          )
-    }),
-  )
-  return problems.flat()
+  const rivals = wanted.map((port) => others.find((other) => collide(other, port)) ?? null)
+  const unknown = wanted.filter((port, at) => rivals[at] === null && !held.has(portText(port)))
+  const asked = unknown.map(({ published, ...port }) => ({ ...port, port: published }))
+  const answers = await portHolders(host.kernel, asked)
+  return wanted.flatMap((port, at) => {
+    const rival = rivals[at] ?? null
+    const holder =
+      rival === null
+        ? describeHolder(answers[unknown.indexOf(port)] ?? null)
+        : `container ${rival.container} of project ${rival.project}`
+    if (holder === null) return []
+    const what = `publish port ${portText(port)} of \`${port.container}\``
+    return new PakError('port_taken', `${what}: held by ${holder}`, {
+      hint: 'publish another port, or stop what holds this one',
+    })
+  })
 }
 
 const collide = (a: HostPort, b: HostPort): boolean =>

@@ -73,8 +73,8 @@ export interface WireguardFacts {
 }
 
 /**
- * Give a device its key, from a file, and its peers, and take others away. Where a peer is may change
- * while it is there (it roams), so that only peers that are new are told where they are.
+ * Give a device its key, from a file, and its peers, and take others away. A peer that has moved by
+ * itself is looked for where the file says, until it is heard of again.
  */
 export async function setWireguard(
   kernel: Kernel,
@@ -104,9 +104,7 @@ export function wireguardWords(
     ...gone.flatMap((key) => ['peer', keyWord(key), 'remove']),
     ...peers.flatMap(({ publicKey, endpoint, address }) => [
       ...['peer', keyWord(publicKey), 'allowed-ips', `${addressWord(address)}/32`],
-      ...(before?.peers.has(publicKey) === true
-        ? []
-        : ['endpoint', `${addressWord(endpoint)}:${numberWord(port)}`]),
+      ...['endpoint', `${addressWord(endpoint)}:${numberWord(port)}`],
     ]),
   ]
 }

@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process'
+import { hostKernel } from '../../src/kernel/host.ts'
 import { type Machine, machine } from '../network/lab.ts'
 import { type PakSandbox, pakSandbox } from '../support/pak.ts'
 import { hostLacks } from '../support/skip.ts'
@@ -66,4 +67,10 @@ export function lacksWireguard(): string | null {
   const words = ['--net', '--', 'ip', 'link', 'add', 'name', 'pw0', 'type', 'wireguard']
   const { status } = spawnSync('unshare', words, { stdio: 'ignore' })
   return status === 0 ? hostLacks('wg') : 'this kernel has no WireGuard'
+}
+
+/** A command with the network and the files of a container's process, without pak in between. */
+export async function tellIn(pid: number, ...command: readonly string[]): Promise<string> {
+  const inside = ['--net', '--mount', '-t', `${pid}`, '--', ...command]
+  return (await hostKernel.run('nsenter', inside)).stdout
 }

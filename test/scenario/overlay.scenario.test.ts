@@ -3,12 +3,11 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { hostKernel } from '../../src/kernel/host.ts'
 import type { Machine } from '../network/lab.ts'
 import { eventually } from '../support/eventually.ts'
 import type { PakSandbox } from '../support/pak.ts'
 import { testUnless } from '../support/skip.ts'
-import { type Fleet, fleet, lacksWireguard } from './machines.ts'
+import { type Fleet, fleet, lacksWireguard, tellIn } from './machines.ts'
 import { containers, lacking, pids } from './stage.ts'
 
 const PEERS = ['one', 'two', 'three']
@@ -238,11 +237,8 @@ function near(pak: PakSandbox): Promise<number> {
   return known
 }
 
-/** As a command of that container, without pak in between. */
-async function tell(pak: PakSandbox, ...command: readonly string[]): Promise<string> {
-  const inside = ['--net', '--mount', '-t', `${await near(pak)}`, '--', ...command]
-  return (await hostKernel.run('nsenter', inside)).stdout
-}
+const tell = async (pak: PakSandbox, ...command: readonly string[]): Promise<string> =>
+  tellIn(await near(pak), ...command)
 
 const reaches = async (pak: PakSandbox, address: string): Promise<boolean> =>
   (await tell(pak, ...PING, address)).includes(' 0% packet loss')

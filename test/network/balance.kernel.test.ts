@@ -236,6 +236,34 @@ testUnless(
   },
 )
 
+/** Says something every 20 ms to whoever has connected. */
+const PUSHING = `
+require('net').createServer((s) => { s.on('error', () => {}); setInterval(() => s.write('.'), 20) })
+  .listen(83, '0.0.0.0', () => console.log('ready'))`
+
+const LISTENING = `
+require('net').connect(83, process.argv[1]).on('data', (d) => console.log(String(d).length)).on('close', () => process.exit(1))`
+
+testUnless(
+  test,
+  lacking,
+  'what is forgotten of who talks to whom directly breaks nothing',
+  async () => {
+    await using here = await lab(1)
+    const { host, client, replicas } = here
+    const server = replicas[0]?.start(process.execPath, '-e', PUSHING)
+    assert.ok(server?.stdout)
+    await once(server.stdout, 'data')
+    const listener = client.start(process.execPath, '-e', LISTENING, addressOf(0))
+    assert.ok(listener.stdout)
+    const lines = createInterface({ input: listener.stdout })[Symbol.asyncIterator]()
+    for (let round = 0; round < 5; round++) {
+      await host.run('nft', 'flush', 'set', 'bridge', 'pak_t', 'direct')
+      for (let line = 0; line < 10; line++) assert.is((await lines.next()).done, false)
+    }
+  },
+)
+
 const ONE_SOCKET = `
 const addresses = process.argv.slice(1)
 const s = require('dgram').createSocket('udp4')

@@ -7,6 +7,7 @@ import type { PakSandbox } from '../support/pak.ts'
 import { testUnless } from '../support/skip.ts'
 import { containers, lacking, runs, SERVES, stage } from './stage.ts'
 
+const EDGE = ['--ipv6', '--subnet', '10.213.9.0/24', '--subnet', 'fd00:213:9::/64']
 const SERVES_HERE = SERVES.replaceAll('./rootfs', '../rootfs')
 
 const ONE = `name: paktc
@@ -54,7 +55,7 @@ testUnless(test, lacking, 'a container is put on networks by hand, and taken off
     const { exitCode, stderr } = await hand(...words)
     assert.is(exitCode, 0, stderr)
   }
-  await done('create', '--subnet', '10.213.9.0/24', 'edge')
+  await done('create', ...EDGE, 'edge')
   assert.is((await one('up', '-d')).exitCode, 0)
   assert.is((await pak.run(['-f', 'two/pak.yaml', 'up', '-d'])).exitCode, 0)
   const pidOf = async (name: string) =>
@@ -62,7 +63,17 @@ testUnless(test, lacking, 'a container is put on networks by hand, and taken off
   const webPid = await pidOf('paktc-web-1')
 
   // At once, in place, with the names and the address that were asked for; for others by its own name only.
-  await done('connect', '--ip', '10.213.9.77', '--alias', 'www', 'edge', 'paktc-web-1')
+  await done(
+    'connect',
+    '--ip',
+    '10.213.9.77',
+    '--ip6',
+    'fd00:213:9:0::77',
+    '--alias',
+    'www',
+    'edge',
+    'paktc-web-1',
+  )
   await done('connect', 'edge', 'paktd-blog-1')
   assert.is(await fetched(pak, 'paktd/blog', 'www'), 'paktc-web-1')
   assert.is(await fetched(pak, 'paktd/blog', 'paktc-web-1'), 'paktc-web-1')
@@ -74,7 +85,7 @@ testUnless(test, lacking, 'a container is put on networks by hand, and taken off
   assert.equal(edge.containers['paktc-web-1'], {
     project: 'paktc',
     ip: '10.213.9.77',
-    ip6: null,
+    ip6: 'fd00:213:9::77',
     aliases: ['www'],
     byHand: true,
   })
@@ -87,7 +98,7 @@ testUnless(test, lacking, 'a container is put on networks by hand, and taken off
     [['connect', 'nowhere', 'paktd-blog-1'], 1, 'network `nowhere`: there is none'],
     [['connect', '--ip', '10.213.9.77', 'edge', 'paktc-db-1'], 1, '10.213.9.77'],
     [['connect', '--ip', 'x', 'edge', 'paktc-db-1'], 2, 'expected an IPv4 address'],
-    [['connect', '--ip6', 'fd00::1', 'edge', 'paktc-db-1'], 1, 'has no IPv6'],
+    [['connect', '--ip6', 'fd00::1', 'paktc/open', 'paktd-blog-1'], 1, 'has no IPv6'],
     [['connect', 'edge', 'nobody'], 1, 'container `nobody`: there is none'],
     [['disconnect', 'edge', 'paktc-db-1'], 1, 'it is not on network `edge`'],
   ] as const

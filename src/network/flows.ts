@@ -1,6 +1,6 @@
 import { PakError } from '../errors.ts'
 import type { Kernel } from '../kernel/kernel.ts'
-import { formatAddress, parseAddress } from './ipv4.ts'
+import { addressWord } from './firewall-elements.ts'
 
 /** Connections that are established live on: whoever leaves may still answer them. */
 const KINDS = [
@@ -17,11 +17,12 @@ const KINDS = [
  */
 export async function forgetFlows(kernel: Kernel, addresses: readonly string[]): Promise<void> {
   for (const address of addresses) {
-    const source = formatAddress(parseAddress(address))
+    const source = addressWord(address)
+    const family = source.includes(':') ? 'ipv6' : 'ipv4'
     for (const kind of KINDS)
       try {
         // Exit status 1: there was none.
-        await kernel.run('conntrack', ['-D', '-f', 'ipv4', ...kind, '--reply-src', source])
+        await kernel.run('conntrack', ['-D', '-f', family, ...kind, '--reply-src', source])
       } catch (error) {
         if (error instanceof PakError && error.code === 'tool_missing') return
         throw error

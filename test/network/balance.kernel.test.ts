@@ -407,6 +407,26 @@ testUnless(
   },
 )
 
+testUnless(test, lacking, 'a replica leaves a published port of IPv6, too', async () => {
+  await using host = await machine()
+  const asked = (replicas: readonly number[]): FirewallRequest => ({
+    ...request([]),
+    services: [],
+    published: replicas.flatMap((replica) =>
+      [
+        ['0.0.0.0', addressOf(replica)],
+        ['::', `fd00:211::${10 + replica}`],
+      ].map(([hostIp = '', address = '']) => ({
+        ...{ container: `web-${replica}`, address, hostIp, published: 8080, target: 80 },
+        ...{ protocol: 'tcp' as const, affinity: 'none' as const },
+      })),
+    ),
+  })
+  await applyFirewall(host.kernel, asked([0, 1, 2]))
+  await applyFirewall(host.kernel, asked([0, 2]))
+  assert.not.match(await host.run('nft', 'list', 'ruleset'), 'fd00:211::11')
+})
+
 testUnless(test, lacking, 'by client: always the same, until it leaves', async () => {
   await using here = await lab(3, 'client_ip')
   const { host, client, outside } = here

@@ -68,7 +68,9 @@ export function bridgeBatch(
       ...(mtu === undefined ? [] : [`link set dev ${checked.name} mtu ${mtuWord(mtu)}`]),
       `addr replace ${checked.gateway}/${prefixLength(prefix)} brd + dev ${checked.name}`,
       ...serviceAddressBatch(
-        services.map((address) => ({ bridge: name, address, verb: 'replace' })),
+        services
+          .filter((address) => !isSix(address))
+          .map((address) => ({ bridge: name, address, verb: 'replace' })),
       ),
       `link set dev ${checked.name} up`,
     ]
@@ -83,10 +85,15 @@ export const serviceAddressBatch = (
     readonly verb: 'replace' | 'del'
   }[],
 ): string[] =>
-  changes.map(
-    ({ bridge, address, verb }) =>
-      `addr ${verb} ${formatAddress(parseAddress(address))}/32 dev ${interfaceName(bridge)}`,
-  )
+  changes.map(({ bridge, address, verb }) => {
+    const dev = interfaceName(bridge)
+    if (!isSix(address)) return `addr ${verb} ${formatAddress(parseAddress(address))}/32 dev ${dev}`
+    // Past its preferred time this host never speaks with it by itself.
+    const manner = verb === 'replace' ? ' nodad preferred_lft 0' : ''
+    return `addr ${verb} ${address6(address)}/128 dev ${dev}${manner}`
+  })
+
+const isSix = (address: string): boolean => address.includes(':')
 
 /** Made, named, put on its bridge and up with one netlink message per veth, and one more for its port. */
 export function vethBatch(links: readonly Link[]): string[] {
@@ -238,8 +245,17 @@ export async function allowForwarding(kernel: Kernel): Promise<void> {
 
 /** Only once the bridge is there can it be told to have IPv6, and only then does it take an address. */
 async function enableIpv6(kernel: Kernel, bridges: readonly Bridge[]): Promise<void> {
-  const lines = bridges.flatMap(({ name, ipv6 }) =>
-    ipv6 === undefined ? [] : [addressLine6(name, { address: ipv6.gateway, prefix: ipv6.prefix })],
+  const lines = bridges.flatMap(({ name, ipv6, services = [] }) =>
+    ipv6 === undefined
+      ? []
+      : [
+          addressLine6(name, { address: ipv6.gateway, prefix: ipv6.prefix }),
+          ...serviceAddressBatch(
+            services
+              .filter(isSix)
+              .map((address) => ({ bridge: name, address, verb: 'replace' as const })),
+          ),
+        ],
   )
   if (lines.length === 0) return
   await allowForwarding6(kernel)

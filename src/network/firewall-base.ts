@@ -26,6 +26,10 @@ export const SETS = {
   kept: 'type ipv4_addr',
   /** replica of a service with an address . the same replica, which may be given to itself. */
   loops: 'type ipv4_addr . ipv4_addr',
+  /** The same three of IPv6. */
+  vips6: 'type ipv6_addr',
+  kept6: 'type ipv6_addr',
+  loops6: 'type ipv6_addr . ipv6_addr',
   /** port . VNI (RFC 7348, section 5: 24 bits) of networks that span machines. */
   tunnels: `typeof udp dport . ${VNI}`,
   /** machine . port . VNI that it may send frames of. */
@@ -51,6 +55,7 @@ export const MAPS = {
   balanced6_any: 'type inet_proto . inet_service : verdict',
   /** bridge . address of a service there : the chain that picks a replica. No other network gets in. */
   services: 'type ifname . ipv4_addr : verdict',
+  services6: 'type ifname . ipv6_addr : verdict',
 } as const
 
 /**
@@ -88,6 +93,7 @@ export function baseChains(dnsPort: number): readonly Chain[] {
           comment: dnsComment(dnsPort),
         },
         { match: 'iifname . ip daddr vmap @services', comment: 'a service by its address' },
+        { match: 'iifname . ip6 daddr vmap @services6', comment: 'a service by its address, ipv6' },
         ...TO_PUBLISHED,
       ],
     ),
@@ -116,6 +122,11 @@ export function baseChains(dnsPort: number): readonly Chain[] {
         // The address is this host's own, so that it answers ARP: what is not rewritten would be
         // answered by whatever listens here.
         { match: 'ip daddr @vips reject', comment: 'no service for this neighbour' },
+        {
+          match: 'icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept',
+          comment: 'whose it is may be asked',
+        },
+        { match: 'ip6 daddr @vips6 reject', comment: 'no service for this neighbour, ipv6' },
       ],
     ),
     chain(ADMIN, null, []),
@@ -206,6 +217,14 @@ const POSTROUTING: readonly Rule[] = [
   {
     match: 'ct original ip daddr @kept accept',
     comment: 'a container to a service, with its own address',
+  },
+  {
+    match: 'ct original ip6 daddr @vips6 ip6 saddr . ip6 daddr @loops6 masquerade',
+    comment: 'a replica to itself by its service, ipv6',
+  },
+  {
+    match: 'ct original ip6 daddr @kept6 accept',
+    comment: 'a container to a service, with its own address, ipv6',
   },
   {
     match: 'fib saddr type local oifname @bridges ct status dnat masquerade',

@@ -147,7 +147,8 @@ export function serviceElements(
   at: { readonly chain: string; readonly kept: boolean },
 ): FirewallElement[] {
   const comment = projectWord(project)
-  const address = formatAddress(parseAddress(service.address))
+  const address = addressWord(service.address)
+  const six = isSix(address)
   const bridge = checkedBridge(service.bridge)
   const element = (set: SetName, key: string, value: string | null = null): FirewallElement => ({
     set,
@@ -156,12 +157,12 @@ export function serviceElements(
     comment,
   })
   return [
-    element('vips', address),
-    ...(at.kept ? [element('kept', address)] : []),
-    element('services', `${bridge} . ${address}`, `goto ${at.chain}`),
+    element(six ? 'vips6' : 'vips', address),
+    ...(at.kept ? [element(six ? 'kept6' : 'kept', address)] : []),
+    element(six ? 'services6' : 'services', `${bridge} . ${address}`, `goto ${at.chain}`),
     ...service.targets.map((text) => {
-      const target = formatAddress(parseAddress(text))
-      return element('loops', `${target} . ${target}`)
+      const target = addressWord(text)
+      return element(six ? 'loops6' : 'loops', `${target} . ${target}`)
     }),
   ]
 }

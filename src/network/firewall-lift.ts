@@ -35,82 +35,107 @@ export interface Lift {
   readonly ofReplica?: true
 }
 
-/** Who is no replica, the replica, and the ports of both: as a frame to the replica has them, and one from it. */
-const [TO, FROM] = [
-  'ip saddr . ip daddr . meta l4proto . th sport . th dport',
-  'ip daddr . ip saddr . meta l4proto . th dport . th sport',
-]
-
 interface LiftChain {
   readonly name: string
   readonly hook: { readonly type: string; readonly hook: string; readonly priority: number } | null
   readonly rules: readonly { readonly match: string; readonly comment: string }[]
 }
 
-const ANSWERS: LiftChain['rules'] = [
+/** One of IP's versions; `six` ends the names of what is its own. */
+interface Family {
+  readonly ip: 'ip' | 'ip6'
+  readonly six: '' | '6'
+  /** No piece of a datagram. */
+  readonly whole: string
+}
+
+const FAMILIES: readonly Family[] = [
+  { ip: 'ip', six: '', whole: 'ip frag-off & 0x3fff == 0' },
+  { ip: 'ip6', six: '6', whole: 'exthdr frag missing' },
+]
+
+/** Who is no replica, the replica, and the ports of both: as a frame to the replica has them, and one from it. */
+const to = (ip: string) => `${ip} saddr . ${ip} daddr . meta l4proto . th sport . th dport`
+const from = (ip: string) => `${ip} daddr . ${ip} saddr . meta l4proto . th dport . th sport`
+
+const answers = ({ ip, six, whole }: Family): LiftChain['rules'] => [
   {
     // Pieces of a datagram must not go two ways: nobody could put them together.
-    match: `ip frag-off & 0x3fff == 0 ${FROM} @direct goto asked`,
+    match: `${whole} ${from(ip)} @direct${six} goto asked${six}`,
     comment: 'an answer to who asked the replica itself',
   },
   {
-    match: `tcp flags & (syn | ack | rst) == syn update @direct { ${FROM} } goto asked`,
+    match: `tcp flags & (syn | ack | rst) == syn update @direct${six} { ${from(ip)} } goto asked${six}`,
     comment: 'a replica begins by itself',
   },
   {
-    match: 'iifname "pv*" ether daddr set ip saddr map @answers meta pkttype set host accept',
+    match: `iifname "pv*" ether daddr set ${ip} saddr map @answers${six} meta pkttype set host accept`,
     comment: 'by this host, so that answers find the way back',
   },
 ]
 
-const ASKED: LiftChain['rules'] = [
-  { match: 'ip daddr != @replicas accept', comment: 'by a replica, of somebody else' },
+const asked = ({ ip, six }: Family): LiftChain['rules'] => [
+  { match: `${ip} daddr != @replicas${six} accept`, comment: 'by a replica, of somebody else' },
   {
     // What is known need not be said again each time.
     match: 'tcp flags & (fin | syn | rst) == 0x0 numgen random mod 16 != 0 return',
     comment: 'goes on',
   },
   {
-    match: `tcp flags & (fin | rst) != 0x0 update @direct { ${TO} timeout 5s } return`,
+    match: `tcp flags & (fin | rst) != 0x0 update @direct${six} { ${to(ip)} timeout 5s } return`,
     comment: 'about to end',
   },
   {
-    match: `meta l4proto { tcp, udp } update @direct { ${TO} }`,
+    match: `meta l4proto { tcp, udp } update @direct${six} { ${to(ip)} }`,
     comment: 'a replica by its own address',
+  },
+]
+
+const byReplicas = ({ ip, six }: Family): LiftChain['rules'] => [
+  { match: `${ip} saddr @replicas${six} goto answers${six}`, comment: 'of a replica' },
+  { match: `${ip} daddr @replicas${six} goto asked${six}`, comment: 'to a replica' },
+]
+
+/** A client may use a port for the one after the other. */
+const output = ({ ip, six }: Family): LiftChain['rules'] => [
+  {
+    match: `ether type ${ip} ${ip} daddr @replicas${six} meta l4proto { tcp, udp } delete @direct${six} { ${to(ip)} }`,
+    comment: 'by its service: not direct any more',
   },
 ]
 
 /** Only what these lifts need: every frame of every bridge of the machine comes by. */
 function chainsFor(lifts: readonly Lift[]): readonly LiftChain[] {
-  const [all, all6, peers, replicas] = MAPS.map(({ has }) => lifts.some(has))
+  const has = (map: string) => MAPS.some((one) => one.name === map && lifts.some(one.has))
   const by = (key: string, port: string) =>
     `iifname "${port}" ether daddr set ${key} meta pkttype set host accept`
+  const spread = FAMILIES.filter(({ six }) => has(`answers${six}`))
+  const replicas = (ip: Family['ip']) =>
+    spread.flatMap((family) => (family.ip === ip ? byReplicas(family) : []))
   const four = [
-    ...(all ? [{ match: by('ip daddr map @lifted', 'pv*'), comment: 'all of a network' }] : []),
-    ...(peers
+    ...(has('lifted')
+      ? [{ match: by('ip daddr map @lifted', 'pv*'), comment: 'all of a network' }]
+      : []),
+    ...(has('lifted_peers')
       ? [{ match: by('ip daddr map @lifted_peers', 'px*'), comment: 'what peers send' }]
       : []),
-    ...(replicas
-      ? [
-          { match: 'ip saddr @replicas goto answers', comment: 'of a replica' },
-          { match: 'ip daddr @replicas goto asked', comment: 'to a replica' },
-        ]
-      : []),
+    ...replicas('ip'),
   ]
   const six = [
-    {
-      // With a hop less, neighbours would not believe it (RFC 4861, section 7.1).
-      match: 'icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept',
-      comment: 'neighbours find each other by themselves',
-    },
-    { match: by('ip6 daddr map @lifted6', 'pv*'), comment: 'all of a network, ipv6' },
+    ...(has('lifted6')
+      ? [{ match: by('ip6 daddr map @lifted6', 'pv*'), comment: 'all of a network, ipv6' }]
+      : []),
+    ...replicas('ip6'),
   ]
+  const outputs = spread.flatMap(output)
   const hooked = (hook: string) => ({ type: 'filter', hook, priority: -300 })
   return [
-    { name: 'asked', hook: null, rules: replicas ? ASKED : [] },
-    { name: 'answers', hook: null, rules: replicas ? ANSWERS : [] },
+    ...spread.flatMap((family) => [
+      { name: `asked${family.six}`, hook: null, rules: asked(family) },
+      { name: `answers${family.six}`, hook: null, rules: answers(family) },
+    ]),
     { name: 'four', hook: null, rules: four },
-    { name: 'six', hook: null, rules: all6 ? six : [] },
+    { name: 'six', hook: null, rules: six.length === 0 ? [] : [NEIGHBOURS, ...six] },
     {
       name: 'prerouting',
       hook: hooked('prerouting'),
@@ -119,17 +144,15 @@ function chainsFor(lifts: readonly Lift[]): readonly LiftChain[] {
         { match: 'ether type vmap { ip : goto four, ip6 : goto six }', comment: 'by family' },
       ],
     },
-    ...(replicas ? [{ name: 'output', hook: hooked('output'), rules: OUTPUT }] : []),
+    ...(outputs.length === 0 ? [] : [{ name: 'output', hook: hooked('output'), rules: outputs }]),
   ]
 }
 
-const OUTPUT: LiftChain['rules'] = [
-  {
-    // A client may use a port for the one after the other.
-    match: `ether type ip ip daddr @replicas meta l4proto { tcp, udp } delete @direct { ${TO} }`,
-    comment: 'by its service: not direct any more',
-  },
-]
+/** With a hop less, neighbours would not believe it (RFC 4861, section 7.1). */
+const NEIGHBOURS = {
+  match: 'icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept',
+  comment: 'neighbours find each other by themselves',
+}
 
 const MAPS: readonly {
   readonly name: string
@@ -144,18 +167,19 @@ const MAPS: readonly {
   {
     name: 'lifted6',
     type: 'ipv6_addr : ether_addr; flags interval',
-    has: ({ subnet }) => subnet.includes(':'),
+    has: ({ subnet, ofReplica }) => subnet.includes(':') && !ofReplica,
   },
   {
     name: 'lifted_peers',
     type: 'ipv4_addr : ether_addr; flags interval',
     has: ({ ofPeers }) => ofPeers === true,
   },
-  {
-    name: 'answers',
-    type: 'ipv4_addr : ether_addr',
-    has: ({ ofReplica }) => ofReplica === true,
-  },
+  ...FAMILIES.map(({ six }) => ({
+    name: `answers${six}`,
+    type: `${six === '' ? 'ipv4' : 'ipv6'}_addr : ether_addr`,
+    has: ({ subnet, ofReplica }: Lift) =>
+      ofReplica === true && subnet.includes(':') === (six !== ''),
+  })),
 ]
 
 /** The whole table of family `bridge`, made anew; gone when no bridge is left. */
@@ -166,7 +190,6 @@ export function liftScript(
 ): readonly string[] {
   const removal = [`add table bridge ${table}`, `delete table bridge ${table}`]
   if (lifts.length === 0) return present ? removal : []
-  const replicas = lifts.flatMap((lift) => (lift.ofReplica ? blockWord(lift) : []))
   return [
     ...removal,
     `table bridge ${table} {`,
@@ -176,14 +199,7 @@ export function liftScript(
       ...elementsLine(mapElements(lifts.filter(has))),
       '  }',
     ]),
-    '  set replicas {',
-    '    type ipv4_addr;',
-    ...elementsLine([...new Set(replicas)]),
-    '  }',
-    '  set direct {',
-    '    type ipv4_addr . ipv4_addr . inet_proto . inet_service . inet_service;',
-    '    size 65536; flags dynamic, timeout; timeout 1m;',
-    '  }',
+    ...FAMILIES.flatMap((family) => setsScript(family, lifts)),
     ...chainsFor(lifts).flatMap(({ name, hook, rules }) => [
       `  chain ${name} {`,
       ...(hook === null
@@ -193,6 +209,23 @@ export function liftScript(
       '  }',
     ]),
     '}',
+  ]
+}
+
+function setsScript({ six }: Family, lifts: readonly Lift[]): readonly string[] {
+  const type = six === '' ? 'ipv4_addr' : 'ipv6_addr'
+  const replicas = MAPS.flatMap(({ name, has }) =>
+    name === `answers${six}` ? lifts.filter(has).map(blockWord) : [],
+  )
+  return [
+    `  set replicas${six} {`,
+    `    type ${type};`,
+    ...elementsLine([...new Set(replicas)]),
+    '  }',
+    `  set direct${six} {`,
+    `    type ${type} . ${type} . inet_proto . inet_service . inet_service;`,
+    '    size 65536; flags dynamic, timeout; timeout 1m;',
+    '  }',
   ]
 }
 
@@ -240,7 +273,9 @@ export function liftsOf(objects: readonly NftObject[]): readonly Lift[] | null {
       ? (map?.elem ?? []).flatMap(liftsIn(map?.name))
       : [],
   )
-  const listed = objects.find(({ set }) => set?.name === 'replicas')?.set?.elem ?? []
+  const listed = objects.flatMap(({ set }) =>
+    set?.name === 'replicas' || set?.name === 'replicas6' ? (set.elem ?? []) : [],
+  )
   const replicas = new Set(lifts.flatMap(({ subnet, ofReplica }) => (ofReplica ? subnet : [])))
   const same = listed.length === replicas.size && listed.every((each) => replicas.has(String(each)))
   return same && chainsFor(lifts).every((chain) => isWhole(objects, chain)) ? lifts : null
@@ -270,7 +305,7 @@ const liftsIn =
     const subnet = blockOf(elem?.val)
     if (subnet === null) return []
     const peers = map === 'lifted_peers' ? ({ ofPeers: true } as const) : {}
-    const kind = map === 'answers' ? ({ ofReplica: true } as const) : peers
+    const kind = map === 'answers' || map === 'answers6' ? ({ ofReplica: true } as const) : peers
     const owners = String(elem?.comment).split(' ')
     return owners.map((owner) => ({ subnet, mac: String(mac), owner, ...kind }))
   }

@@ -87,13 +87,14 @@ function serviceOf(
   },
 ): readonly ServiceAddress[] {
   const { element, expected } = at
-  if (element.set !== 'services') return []
+  if (element.set !== 'services' && element.set !== 'services6') return []
+  const six = element.set === 'services6'
   const [bridge = '', address = ''] = element.key.split(' . ')
   const spread = spreadAt(facts, element)
   const targets = spread === null || spread.protocol !== null ? [] : targetsOf(spread)
   const found: ServiceAddress = { bridge, address, targets, affinity: spread?.affinity ?? 'none' }
   const { comment } = element
-  const kept = held({ set: 'kept', key: address, value: null, comment })
+  const kept = held({ set: six ? 'kept6' : 'kept', key: address, value: null, comment })
   const chain = spread?.chain ?? ''
   const known = [...expected.networks, ...(expected.joined ?? [])]
   const network = known.find((one) => one.bridge === bridge)
@@ -106,11 +107,12 @@ function serviceOf(
 /** All of the network, or each of the replicas. */
 function isLifted(
   { lifts }: FirewallFacts,
-  { subnet, gateway }: FirewallNetwork,
+  { subnet, subnet6, gateway }: FirewallNetwork,
   targets: readonly string[],
 ): boolean {
+  const all = targets[0]?.includes(':') ? (subnet6 ?? '') : subnet
   const blocks = new Set(
     (lifts ?? []).flatMap((lift) => (lift.mac === macAddress(gateway) ? lift.subnet : [])),
   )
-  return blocks.has(subnet) || (targets.length > 0 && targets.every((each) => blocks.has(each)))
+  return blocks.has(all) || (targets.length > 0 && targets.every((each) => blocks.has(each)))
 }

@@ -301,6 +301,7 @@ const NAMES: Partial<Readonly<Record<SetName, number>>> = {
   links: 2,
   gateways: 1,
   services: 1,
+  services6: 1,
 }
 
 function elementText(

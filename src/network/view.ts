@@ -73,8 +73,13 @@ export function bridgeDrift(
 }
 
 /** The same for a bridge's side of IPv6. */
-export function bridgeDrift6(kernel: Kernel, bridge: string, gateway: string): string | null {
-  if (!hasAddress6(kernel, 'self', gateway)) return `bridge ${bridge} lost its address ${gateway}`
+export function bridgeDrift6(
+  kernel: Kernel,
+  bridge: string,
+  addresses: readonly string[],
+): string | null {
+  const lost = addresses.find((address) => !hasAddress6(kernel, 'self', address))
+  if (lost !== undefined) return `bridge ${bridge} lost its address ${lost}`
   const now = kernel.readNow('/proc/sys/net/ipv6/conf/all/forwarding')?.trim() ?? '1'
   return now === '1' ? null : `forwarding of IPv6 was ${now}, should be 1`
 }

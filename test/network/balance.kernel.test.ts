@@ -407,6 +407,73 @@ testUnless(
   },
 )
 
+testUnless(
+  test,
+  lacking,
+  'a service by its address of IPv6, and its replicas by theirs',
+  async () => {
+    const [subnet6, gateway6, vip6] = ['fd00:211:1::/64', 'fd00:211:1::1', 'fd00:211:1::100']
+    const front = { ...FRONT, subnet6 }
+    const all = await Promise.all([machine(), machine(), machine(), machine()])
+    const [host, client, ...replicas] = all as [Machine, Machine, Machine, Machine]
+    try {
+      await createBridges(host.kernel, [
+        {
+          ...{ name: FRONT.bridge, gateway: FRONT.gateway, prefix: 24, services: [VIP, vip6] },
+          ipv6: { gateway: gateway6, prefix: 64 },
+        },
+      ])
+      const end = (last: number) => ({
+        ...{ bridge: FRONT.bridge, gateway: FRONT.gateway, address: `10.211.1.${last}` },
+        ipv6: { address: `fd00:211:1::${last}`, gateway: gateway6 },
+      })
+      await attach(host, client, [end(5)])
+      for (const [index, replica] of replicas.entries()) {
+        await attach(host, replica, [end(10 + index)])
+        await replica.serve(`r${index}`, 80, '::')
+      }
+      const asked = (indexes: readonly number[]): FirewallRequest => ({
+        ...request(indexes),
+        networks: [front],
+        published: [],
+        services: [
+          ...request(indexes).services,
+          {
+            ...{ bridge: FRONT.bridge, address: vip6, affinity: 'none' as const },
+            targets: indexes.map((index) => `fd00:211:1::${10 + index}`),
+          },
+        ],
+      })
+      await applyFirewall(host.kernel, asked([0, 1]))
+      const facts = await observeFirewall(host.kernel, 'pak_t', { lifts: true })
+      assert.equal(projectFirewall(facts, asked([])).services.length, 2)
+      // What hands a bridge's frames to ip6tables would have them counted, too.
+      const sysctl = '/proc/sys/net/bridge/bridge-nf-call-ip6tables'
+      await host.run('sh', '-c', `[ ! -e ${sysctl} ] || echo 0 > ${sysctl}`)
+      await host.run('nft', PROBE.replaceAll(' ip probe', ' ip6 probe'))
+      assert.is(await client.ask('fd00:211:1::10', 80), 'r0 fd00:211:1::5')
+      await client.serve('c', 82, '::')
+      assert.is(await replicas[0]?.ask('fd00:211:1::5', 82), 'c fd00:211:1::10')
+      assert.not.match(await host.run('nft', 'list', 'counters'), /packets [1-9]/)
+      const seen = await load(client, vip6, { count: 200 })
+      assert.equal(Object.keys(seen).sort(), ['r0 fd00:211:1::5', 'r1 fd00:211:1::5'])
+      const own = await load(replicas[0] ?? client, vip6, { count: 40 })
+      assert.equal(Object.keys(shares(own)).sort(), ['r0', 'r1'])
+      await client.run(process.execPath, '-e', ONE_PORT, 'fd00:211:1::10', vip6, 'fd00:211:1::10')
+      await applyFirewall(host.kernel, asked([1]))
+      assert.equal(Object.keys(await load(client, vip6, { count: 40 })), ['r1 fd00:211:1::5'])
+      // Who is asked whose it is answers, but nobody else's port does.
+      await client.run('ip', '-6', 'neigh', 'flush', 'all')
+      assert.is(await client.ask(vip6, 80), 'r1 fd00:211:1::5')
+      await removeFirewall(host.kernel, asked([]))
+      await host.run('nft', 'delete table ip6 probe')
+      assert.is(await host.run('nft', 'list', 'ruleset'), '')
+    } finally {
+      await Promise.all(all.map((each) => each[Symbol.asyncDispose]()))
+    }
+  },
+)
+
 testUnless(test, lacking, 'a replica leaves a published port of IPv6, too', async () => {
   await using host = await machine()
   const asked = (replicas: readonly number[]): FirewallRequest => ({

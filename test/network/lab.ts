@@ -124,7 +124,12 @@ function kernelWithin(enter: (file: string, args: readonly string[]) => string[]
 export async function attach(
   host: Machine,
   container: Machine,
-  ends: readonly { bridge: string; address: string; gateway: string | null }[],
+  ends: readonly {
+    bridge: string
+    address: string
+    gateway: string | null
+    ipv6?: { readonly address: string; readonly gateway: string }
+  }[],
 ): Promise<void> {
   const links = ends.map(({ bridge, address }, index) => ({
     host: vethName(`${address}/${container.pid}`),
@@ -134,11 +139,12 @@ export async function attach(
     mac: macAddress(address),
   }))
   await connect(host.kernel, links)
-  const interfaces = ends.map(({ address, gateway }, index) => ({
+  const interfaces = ends.map(({ address, gateway, ipv6 }, index) => ({
     name: `eth${index}`,
     address,
     prefix: 24,
     gateway,
+    ...(ipv6 === undefined ? {} : { ipv6: { ...ipv6, prefix: 64 } }),
   }))
   await configure(hostKernel, container.pid, interfaces)
 }

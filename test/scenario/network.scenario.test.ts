@@ -1,4 +1,5 @@
 // not in the emulated machine: nothing of it depends on the version of cgroups, and it starts Node dozens of times
+import { execFileSync } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { open, readdir } from 'node:fs/promises'
@@ -84,7 +85,7 @@ for name in a v alfa paktn-a-1 host.pak.internal host nobody; do
   row A $name getent four $name; row A $name dig asked $name A
   row AAAA $name getent six $name; row AAAA $name dig asked $name AAAA
 done
-for address in $(asked a A) $(asked v A) $(asked a AAAA) $(asked host A) 198.51.100.7; do
+for address in $(asked a A) $(asked v A) $(asked v AAAA) $(asked a AAAA) $(asked host A) 198.51.100.7; do
   row PTR $address getent back $address; row PTR $address dig named $address
 done
 row STATUS nobody dig sh -c "dig nobody | grep -o 'status: [A-Z]*'"
@@ -123,13 +124,30 @@ networks:
         .find((row) => row.startsWith(`${start} `))
         ?.split(' ').length ?? 0
     assert.equal(
-      ['A a', 'AAAA a', 'A v', 'A host', 'A nobody', 'AAAA nobody'].map(count),
-      [4, 4, 3, 3, 0, 0],
+      ['A a', 'AAAA a', 'A v', 'AAAA v', 'A host', 'A nobody', 'AAAA nobody'].map(count),
+      [4, 4, 3, 3, 3, 0, 0],
     )
     assert.is(
       heard('getent').filter((row) => row.startsWith('PTR ') && row.split(' ').length === 3).length,
-      6,
+      7,
     )
+    const six =
+      heard('getent')
+        .find((row) => row.startsWith('AAAA v'))
+        ?.split(' ')[2] ?? ''
+    const fetches = `Promise.all([...Array(20)].map(async () => (await fetch('http://[${six}]/')).text()))`
+    const program = `${fetches}.then((all) => console.log([...new Set(all.map((text) => text.trim()))].sort().join(' ')))`
+    const answers = await pak.ok(['exec', '-T', 'asker', process.execPath, '-e', program])
+    assert.is(answers.trim(), 'paktn-v-1 paktn-v-2')
+    assert.match(await pak.ok(['plan']), 'nothing to do')
+    const [inner] = JSON.parse(await pak.ok(['network', 'inspect', 'in']))
+    execFileSync('ip', ['-6', 'address', 'del', `${six}/128`, 'dev', inner.bridge])
+    await eventually('the address of the service is back', () =>
+      execFileSync('ip', ['-6', 'address', 'show', 'dev', inner.bridge]).includes(six),
+    )
+    await pak.ok(['up', '-d', '--scale', 'v=1'])
+    const alone = await pak.ok(['exec', '-T', 'asker', process.execPath, '-e', program])
+    assert.is(alone.trim(), 'paktn-v-1')
   },
 )
 

@@ -85,12 +85,14 @@ function groundOf(host: LinuxHost, { name: project, networks: own, containers }:
 }
 
 function formDrift(host: LinuxHost, view: NetworkView, record: NetworkRecord): string | null {
-  const services = everyServiceAddress(record)
+  const all = everyServiceAddress(record)
+  const services = all.filter((address) => !address.includes(':'))
   const fact = bridgeDrift(host.kernel, view, { ...record, services })
   if (fact !== null) return fact
   const tunnel = tunnelDrift(host, view, record)
   if (tunnel !== null || record.ipv6 === undefined) return tunnel
-  return bridgeDrift6(host.kernel, record.bridge, record.ipv6.gateway)
+  const services6 = all.filter((address) => address.includes(':'))
+  return bridgeDrift6(host.kernel, record.bridge, [record.ipv6.gateway, ...services6])
 }
 
 function strayDrift(

@@ -12,14 +12,19 @@ import {
   type ServiceAddress,
 } from '../../network/firewall.ts'
 import type { OtherChain } from '../../network/firewall-others.ts'
-import { readNetwork } from '../../network/view.ts'
+import { hasAddress6, readNetwork } from '../../network/view.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
 import { expected } from './batch.ts'
 import type { LinuxHost } from './host.ts'
 import { changeNetwork, networksFor, withJoined } from './joined.ts'
 import { leaseAddresses } from './leases.ts'
 import { policyFacets, rememberPolicies } from './policies.ts'
-import { type NetworkRecord, serviceAddresses, serviceLease } from './records.ts'
+import {
+  type ContainerRecord,
+  type NetworkRecord,
+  serviceAddresses,
+  serviceLease,
+} from './records.ts'
 import { vxlanOf } from './tunnels.ts'
 
 type FirewallStep = StepOf<'firewall.apply'> | StepOf<'firewall.admit'>
@@ -195,13 +200,22 @@ async function leased(
         networks.get(network)?.ipv6?.leases[port.container] ?? null,
       ),
     ),
-    services: services.map(({ service, network, affinity, targets }) => ({
-      bridge: networks.get(network)?.bridge ?? '',
-      address: addressOf(network, serviceLease(service)),
-      affinity,
-      targets: targets.map(({ container }) => addressOf(network, container)),
-      former: formerOf(host, projectName, { service, network, targets }),
-    })),
+    services: services.flatMap(({ service, network, affinity, targets }) => {
+      const former = formerOf(host, projectName, { service, network, targets })
+      const four = {
+        bridge: networks.get(network)?.bridge ?? '',
+        address: addressOf(network, serviceLease(service)),
+        affinity,
+        targets: targets.map(({ container }) => addressOf(network, container)),
+        former: former.flatMap(({ addresses }) => addresses[network] ?? []),
+      }
+      const leases = networks.get(network)?.ipv6?.leases ?? {}
+      const address = leases[serviceLease(service)]
+      const targets6 = targets.flatMap(({ container }) => leases[container] ?? [])
+      if (address === undefined || targets6.length < targets.length) return [four]
+      const former6 = former.flatMap(({ addresses6 }) => addresses6?.[network] ?? [])
+      return [four, { ...four, address, targets: targets6, former: former6 }]
+    }),
   }
 }
 
@@ -209,12 +223,12 @@ function formerOf(
   host: LinuxHost,
   projectName: string,
   at: Pick<FirewallStep['args']['services'][number], 'service' | 'network' | 'targets'>,
-): readonly string[] {
+): readonly ContainerRecord[] {
   const containers = host.records.peek(projectName)?.containers.values() ?? []
-  return [...containers].flatMap(({ name, service, addresses }) => {
-    const stays = service !== at.service || at.targets.some(({ container }) => container === name)
-    return stays ? [] : (addresses[at.network] ?? [])
-  })
+  return [...containers].filter(
+    ({ name, service }) =>
+      service === at.service && !at.targets.some(({ container }) => container === name),
+  )
 }
 
 /** One element of the firewall for each family: a port of all addresses is one of IPv6, too, where that is. */
@@ -233,7 +247,9 @@ function sides(port: Publication, address6: string | null): readonly Publication
 async function placeAddresses(host: LinuxHost, services: readonly ServiceAddress[]): Promise<void> {
   if (services.length === 0) return
   const there = readNetwork(host.kernel, 'self')?.addresses ?? new Set()
-  const missing = services.filter(({ address }) => !there.has(address))
+  const missing = services.filter(({ address }) =>
+    address.includes(':') ? !hasAddress6(host.kernel, 'self', address) : !there.has(address),
+  )
   await ipBatch(
     host.kernel,
     serviceAddressBatch(
@@ -257,13 +273,16 @@ async function forgetAddresses(
     if (lost.length === 0) continue
     const holders = new Set(lost.map(([service]) => serviceLease(service)))
     const at = { project: projectName, network: record.spec.name }
-    await changeNetwork(host, at, (now) => ({
+    const rest = (leases: NetworkRecord['leases']) =>
+      Object.fromEntries(Object.entries(leases).filter(([holder]) => !holders.has(holder)))
+    await changeNetwork(host, at, ({ ipv6, ...now }) => ({
       ...now,
-      leases: Object.fromEntries(
-        Object.entries(now.leases).filter(([holder]) => !holders.has(holder)),
-      ),
+      leases: rest(now.leases),
+      ...(ipv6 === undefined ? {} : { ipv6: { ...ipv6, leases: rest(ipv6.leases) } }),
     }))
-    gone.push(...lost.map(([, address]) => ({ bridge: record.bridge, address })))
+    const six = [...holders].flatMap((holder) => record.ipv6?.leases[holder] ?? [])
+    for (const address of [...lost.map(([, each]) => each), ...six])
+      gone.push({ bridge: record.bridge, address })
   }
   return gone
 }

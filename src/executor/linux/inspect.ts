@@ -158,7 +158,9 @@ async function observePublished(
       ...port,
       container: ownerOf(address),
     })),
-    services: facts.services.flatMap((found) => observeAddress(networks, found, ownerOf)),
+    services: wholeServices(networks, facts.services).flatMap((found) =>
+      observeAddress(networks, found, ownerOf),
+    ),
     ...(planned === undefined ? {} : { policies: observePolicies(host, records, seen) }),
     closed: others
       .filter((chain) => isClosed(chain, { table, dnsPort }))
@@ -193,6 +195,33 @@ function wholePorts<T extends Publication>(
   return seen.filter((port) => {
     const twin = twinOf(port)
     return !told.has(text(port, port)) && (twin === null || there.has(twin))
+  })
+}
+
+/** The same of a service's address: it is there when its part of IPv6 is, too. */
+function wholeServices(
+  networks: readonly NetworkRecord[],
+  seen: readonly ServiceAddress[],
+): readonly ServiceAddress[] {
+  const twins = new Map<string, string>()
+  for (const { leases, ipv6 } of networks)
+    for (const [holder, six] of Object.entries(ipv6?.leases ?? {})) {
+      const four = leases[holder]
+      if (four !== undefined) twins.set(four, six)
+    }
+  const text = ({ bridge, address, affinity, targets }: ServiceAddress): string =>
+    [bridge, address, affinity, ...[...targets].sort()].join(' ')
+  const there = new Set(seen.map(text))
+  const twinOf = (one: ServiceAddress): string | null => {
+    const address = twins.get(one.address)
+    const targets = one.targets.flatMap((target) => twins.get(target) ?? [])
+    if (address === undefined || targets.length < one.targets.length) return null
+    return text({ ...one, address, targets })
+  }
+  const told = new Set(seen.flatMap((one) => twinOf(one) ?? []))
+  return seen.filter((one) => {
+    const twin = twinOf(one)
+    return !told.has(text(one)) && (twin === null || there.has(twin))
   })
 }
 

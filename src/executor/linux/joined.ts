@@ -117,8 +117,8 @@ const without =
   }
 
 /** Addresses of services of all projects on a network. */
-export const everyServiceAddress = ({ leases }: NetworkRecord): readonly string[] =>
-  Object.entries(leases).flatMap(([holder, address]) =>
+export const everyServiceAddress = ({ leases, ipv6 }: NetworkRecord): readonly string[] =>
+  [...Object.entries(leases), ...Object.entries(ipv6?.leases ?? {})].flatMap(([holder, address]) =>
     isServiceLease(holder.slice(holder.indexOf('/') + 1)) ? address : [],
   )
 

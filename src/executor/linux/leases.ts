@@ -83,7 +83,7 @@ function leaseOf<T extends object>(record: NetworkRecord, request: T) {
   return { subnet, gateway, leases, ...range, ...request }
 }
 
-/** For whoever has got an IPv4 address on a network that has IPv6, too; not for addresses of services. */
+/** For whoever has got an IPv4 address on a network that has IPv6, too; services only where all are on this machine. */
 function leaseAddresses6(
   networks: Map<string, NetworkRecord>,
   requests: readonly LeaseRequest[],
@@ -92,7 +92,8 @@ function leaseAddresses6(
   for (const [index, { container, networks: attachments, fromTop = false }] of requests.entries())
     for (const { network, ipv6 } of attachments) {
       const [record, answer] = [networks.get(network), leased[index]]
-      if (record?.ipv6 === undefined || fromTop || answer instanceof PakError) continue
+      if (record?.ipv6 === undefined || answer instanceof PakError) continue
+      if (fromTop && record.spec.driver !== 'bridge') continue
       try {
         const address = leaseOf6(record, container, ipv6 ?? null)
         if (record.ipv6.leases[container] === address) continue

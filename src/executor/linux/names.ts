@@ -129,7 +129,9 @@ function servicesOf(
     if (names.length === 0) return []
     const ports = members.flatMap(portsOf)
     const healthy = members.some((record) => isHealthy(host, record))
-    return [{ name, address, names: [...new Set(names)], ports, healthy }]
+    const address6 = serviceAddresses({ leases: network.ipv6?.leases ?? {} })[name]
+    const six = address6 === undefined ? {} : { address6 }
+    return [{ name, address, ...six, names: [...new Set(names)], ports, healthy }]
   })
 }
 

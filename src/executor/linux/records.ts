@@ -45,7 +45,9 @@ export const serviceLease = (service: string): string => `${SERVICE_LEASE}${serv
 export const isServiceLease = (holder: string): boolean => holder.startsWith(SERVICE_LEASE)
 
 /** Service -> the address that it has in a network. */
-export const serviceAddresses = ({ leases }: NetworkRecord): Readonly<Record<string, string>> =>
+export const serviceAddresses = ({
+  leases,
+}: Pick<NetworkRecord, 'leases'>): Readonly<Record<string, string>> =>
   Object.fromEntries(
     Object.entries(leases)
       .filter(([holder]) => isServiceLease(holder))

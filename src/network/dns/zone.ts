@@ -37,6 +37,7 @@ export interface ZoneService {
   readonly name: string
   /** IPv4. */
   readonly address: string
+  readonly address6?: string
   /** The service's name and its aliases on this network. Any case. */
   readonly names: readonly string[]
   readonly ports?: readonly ZonePort[]
@@ -196,7 +197,7 @@ function indexNetwork({ containers, services, names: declared }: ZoneNetwork): N
     names,
     addresses: new Map([
       ...answering.map(({ address, name }) => [address, name] as const),
-      ...containers.flatMap(({ address6, name }) =>
+      ...answering.flatMap(({ address6, name }) =>
         address6 === undefined ? [] : [[address6, name] as const],
       ),
     ]),

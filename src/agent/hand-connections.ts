@@ -1,11 +1,11 @@
-import { errorFromFacts, PakError } from '../errors.ts'
+import { PakError } from '../errors.ts'
 import { attachmentsOf, type Connection } from '../model/attachments.ts'
 import type { ObservedContainer, ObservedState } from '../model/observed.ts'
 import { calledBy, isForeign } from '../model/shared.ts'
 import { planConnection } from '../plan/connect.ts'
 import { reachable } from '../plan/networks.ts'
 import type { Desk } from './desk.ts'
-import { resultLine } from './operations.ts'
+import { requireDone, resultLine } from './operations.ts'
 import { perform } from './work.ts'
 
 export interface ConnectionRequest {
@@ -40,10 +40,7 @@ export function reconnectByHand(desk: Desk, request: ConnectionRequest): Promise
       onPlan: () => {},
       onEvent: () => {},
     })
-    const { ok, failed } = resultLine(result, signal)
-    const [first] = failed
-    if (first !== undefined) throw errorFromFacts(first.error)
-    if (!ok) throw new PakError('apply', 'network: not all was done')
+    requireDone('network', resultLine(result, signal))
   })
 }
 

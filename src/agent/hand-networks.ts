@@ -1,10 +1,9 @@
-import { errorFromFacts, PakError } from '../errors.ts'
+import { PakError } from '../errors.ts'
 import type { DesiredState, Network } from '../model/desired.ts'
 import { NO_LIMITS } from '../model/limits.ts'
 import { foreignName, SHARED } from '../model/shared.ts'
 import type { Desk } from './desk.ts'
-import { type Caller, down, up } from './operations.ts'
-import type { ResultLine } from './wire.ts'
+import { type Caller, down, requireDone, up } from './operations.ts'
 
 /**
  * Networks made by hand are those of a project without a file: what is wanted of it is what was made and
@@ -78,7 +77,7 @@ async function settle({ shop }: Desk, desired: DesiredState): Promise<void> {
           Promise.resolve({ desired, options: UP, expectedPlan: null }),
           CALLER,
         )
-  requireDone(result)
+  requireDone('network', result)
 }
 
 const UP = {
@@ -90,12 +89,6 @@ const UP = {
   waitTimeoutMs: 60_000,
   origin: null,
   detached: true,
-}
-
-function requireDone({ ok, failed }: ResultLine): void {
-  const [first] = failed
-  if (first !== undefined) throw errorFromFacts(first.error)
-  if (!ok) throw new PakError('apply', 'network: not all was done')
 }
 
 async function unknown(desk: Desk, name: string): Promise<PakError> {

@@ -1,5 +1,5 @@
 import { survey } from '../converge.ts'
-import { errorFacts, PakError } from '../errors.ts'
+import { errorFacts, errorFromFacts, PakError } from '../errors.ts'
 import type { ApplyResult } from '../executor/apply.ts'
 import type { DesiredState } from '../model/desired.ts'
 import type { ObservedState } from '../model/observed.ts'
@@ -271,6 +271,13 @@ export function resultLine(
     cancelled: signal.aborted && !ok,
     leaving: [],
   }
+}
+
+/** For whoever wants an operation done whole. @throws what its first failed step did, or PakError `apply` */
+export function requireDone(operation: string, { ok, failed }: ResultLine): void {
+  const [first] = failed
+  if (first !== undefined) throw errorFromFacts(first.error)
+  if (!ok) throw new PakError('apply', `${operation}: not all was done`)
 }
 
 function nothing(project: string): Plan {

@@ -261,3 +261,15 @@ const FORWARD: readonly Rule[] = [
   { match: 'oifname @bridges ct state established,related accept', comment: 'answers' },
   { match: 'oifname @bridges drop', comment: 'everything else stays out' },
 ]
+
+/** As nft reads it, inside of a table. */
+export function chainScript({ name, hook, rules }: Chain): string[] {
+  return [
+    `  chain ${name} {`,
+    ...(hook === null
+      ? []
+      : [`    type ${hook.type} hook ${hook.hook} priority ${hook.priority}; policy accept;`]),
+    ...rules.map(({ match, comment }) => `    ${match} comment "${comment}"`),
+    '  }',
+  ]
+}

@@ -1,4 +1,5 @@
 import { formatBlock6 } from '../model/ipv6.ts'
+import { chainScript } from './firewall-base.ts'
 import { addressWord, projectWord } from './firewall-elements.ts'
 import { block6 } from './ipam6.ts'
 import { formatCidr, parseCidr } from './ipv4.ts'
@@ -200,14 +201,7 @@ export function liftScript(
       '  }',
     ]),
     ...FAMILIES.flatMap((family) => setsScript(family, lifts)),
-    ...chainsFor(lifts).flatMap(({ name, hook, rules }) => [
-      `  chain ${name} {`,
-      ...(hook === null
-        ? []
-        : [`    type ${hook.type} hook ${hook.hook} priority ${hook.priority}; policy accept;`]),
-      ...rules.map(({ match, comment }) => `    ${match} comment "${comment}"`),
-      '  }',
-    ]),
+    ...chainsFor(lifts).flatMap(chainScript),
     '}',
   ]
 }

@@ -2,7 +2,7 @@ import { PakError } from '../errors.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { nftApply } from '../kernel/nft.ts'
 import { type HostPort, hostsMeet, portText } from '../model/port.ts'
-import { ADMIN, baseChains, type Chain, MAPS, SETS, type SetName } from './firewall-base.ts'
+import { ADMIN, baseChains, chainScript, MAPS, SETS, type SetName } from './firewall-base.ts'
 import { contentOf, type FirewallRequest } from './firewall-content.ts'
 import {
   elementKey,
@@ -265,17 +265,6 @@ function baseScript(table: string, dnsPort: number): string[] {
     ...Object.entries(MAPS).map(([name, type]) => `  map ${name} { ${type}; }`),
     ...baseChains(portNumber(dnsPort)).flatMap(chainScript),
     '}',
-  ]
-}
-
-function chainScript({ name, hook, rules }: Chain): string[] {
-  return [
-    `  chain ${name} {`,
-    ...(hook === null
-      ? []
-      : [`    type ${hook.type} hook ${hook.hook} priority ${hook.priority}; policy accept;`]),
-    ...rules.map(({ match, comment }) => `    ${match} comment "${comment}"`),
-    '  }',
   ]
 }
 

@@ -1,5 +1,6 @@
 import { isIPv4 } from 'node:net'
 import { PakError } from '../../errors.ts'
+import { NAME } from '../../manifest/names.ts'
 import type { Attachment } from '../../model/desired.ts'
 import { formatIpv6, parseIpv6 } from '../../model/ipv6.ts'
 import type { ObservedState } from '../../model/observed.ts'
@@ -36,7 +37,7 @@ function endsOf(flags: Flags): Omit<Attachment, 'network'> {
   const six = ipv6 === null ? null : parseIpv6(ipv6)
   if (ipv6 !== null && six === null) throw wrong('--ip6', 'an IPv6 address', ipv6)
   const aliases = [...new Set(flags.list('alias'))].sort()
-  const bad = aliases.find((alias) => !/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/.test(alias))
+  const bad = aliases.find((alias) => !NAME.test(alias))
   if (bad !== undefined) throw wrong('--alias', 'a name', bad)
   return { aliases, ipv4, ...(six === null ? {} : { ipv6: formatIpv6(six) }) }
 }

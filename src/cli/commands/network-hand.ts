@@ -1,4 +1,5 @@
 import { PakError } from '../../errors.ts'
+import { NAME } from '../../manifest/names.ts'
 import { withoutControl } from '../../model/text.ts'
 import type { Flags } from '../flags.ts'
 import type { Invocation } from '../grammar.ts'
@@ -56,7 +57,7 @@ export async function key({ globals, interrupts }: Invocation): Promise<readonly
 }
 
 function checked(name: string): string {
-  if (/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/.test(name)) return name
+  if (NAME.test(name)) return name
   throw new PakError('usage', `network \`${withoutControl(name)}\`: not a name`, {
     hint: 'letters, digits, `_`, `.` and `-`, at most 63, the first a letter or digit',
   })

@@ -29,10 +29,25 @@ export interface Service {
   readonly policies?: Policies
   /** `null`: as the project. */
   readonly drift?: DriftMode | null
+  /** How replicas are made anew; not there: all at once. */
+  readonly update?: UpdatePolicy
+  /** The image that a rollback goes back to, whatever its reference means by now. */
+  readonly imageDigest?: string
   /** Sorted by service. */
   readonly dependsOn: readonly Dependency[]
   /** Everything that decides how each replica is made and kept. */
   readonly container: ContainerSpec
+}
+
+/** `update_config`: replicas go one batch after the other, each stopped before its successor starts. */
+export interface UpdatePolicy {
+  /** Replicas in a batch; 0: all of them. */
+  readonly parallelism: number
+  /** Between two batches. */
+  readonly delayMs: number
+  /** How long a replica without a health check must run before it counts as updated. */
+  readonly monitorMs: number
+  readonly onFailure: 'pause' | 'continue' | 'rollback'
 }
 
 /** What a service's name is: one address in front of all replicas, or each replica's own. */

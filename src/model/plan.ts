@@ -79,8 +79,17 @@ export interface StepArgs {
   /** Wait until all containers of a service meet a condition. */
   'service.wait': {
     readonly containers: readonly string[]
-    readonly condition: Exclude<DependencyCondition, 'service_started'>
+    readonly condition: Exclude<DependencyCondition, 'service_started'> | 'service_updated'
     readonly timeoutMs: number
+    /** For `service_updated`. */
+    readonly update?: {
+      /** Without a health check, it must run so long. */
+      readonly monitorMs: number
+      /** To wait afterwards. */
+      readonly delayMs: number
+      /** Only say what is not as it should be. */
+      readonly goOn: boolean
+    }
   }
 }
 
@@ -182,6 +191,13 @@ export type Reason =
   /** What went wrong, for an event of its own. */
   | { readonly kind: 'failed'; readonly message: string }
   | { readonly kind: 'drift'; readonly fact: string }
+  /** A batch of a rolling update. */
+  | {
+      readonly kind: 'batch'
+      readonly service: string
+      readonly number: number
+      readonly of: number
+    }
   /** A dependency: `service` was recreated or restarted, or must be ready first. */
   | { readonly kind: 'dependency'; readonly service: string }
   /** A user asked for just this: `--force-recreate`, `pak restart`, `pak down -v`. */

@@ -12,8 +12,9 @@ import type { PlannedPublication, PlannedServiceAddress } from '../model/plan.ts
 import { hostText } from '../model/port.ts'
 import { receiverOf } from '../model/receiver.ts'
 import { takesTraffic } from '../model/traffic.ts'
+import { placeOf, type Ranks } from './batches.ts'
 import { reachable } from './networks.ts'
-import { compareText, groupBy, type Unit } from './unit.ts'
+import { asItIs, compareText, groupBy, type Unit } from './unit.ts'
 
 /** `during`: from before the first container stops; `after`: when all that starts has started. */
 export type Moment = 'during' | 'after'
@@ -45,15 +46,48 @@ export interface Manner {
 }
 
 /** The containers that are there after the plan, and whether they take connections at that moment. */
-export function membersAt(units: readonly Unit[], moment: Moment): readonly Member[] {
+export function membersAt(
+  units: readonly Unit[],
+  moment: Moment,
+  update: UpdateStage = NOTHING_ROLLS,
+): readonly Member[] {
   return units.flatMap((unit) => {
-    const { wanted, service } = unit
-    if (wanted === null) return []
-    const { container, spec } = wanted
-    const hand = handOf(unit)
-    const stand = standOf(unit, spec, moment)
-    return [{ container, service, ...placesOf(spec, hand), stand }]
+    if (unit.wanted === null) return []
+    const { service, observed } = unit
+    const stage = stageOf(unit, moment, update)
+    // Until its batch it is what it was.
+    const old = stage === 'ahead' && observed !== null
+    const { container, spec } = old ? asItIs(observed) : unit.wanted
+    const stand = standIn(stage, unit, moment)
+    return [{ container, service, ...placesOf(spec, old ? observed : handOf(unit)), stand }]
   })
+}
+
+/** How far a rolling update is: so many of its batches have ended. */
+export interface UpdateStage {
+  readonly ranks: Ranks
+  readonly done: number
+}
+
+const NOTHING_ROLLS: UpdateStage = { ranks: new Map(), done: 0 }
+
+/** `updated`: its batch has shown that it works; `ahead`: its batch is not even next; `null`: does not matter. */
+function stageOf(
+  unit: Unit,
+  moment: Moment,
+  { ranks, done }: UpdateStage,
+): 'updated' | 'ahead' | null {
+  const rank = ranks.get(placeOf(unit))
+  if (rank === undefined) return null
+  if (moment === 'after' || rank <= done) return 'updated'
+  return rank > done + 1 ? 'ahead' : null
+}
+
+function standIn(stage: ReturnType<typeof stageOf>, unit: Unit, moment: Moment): Stand {
+  if (stage === 'updated') return 'fit'
+  const { wanted } = unit
+  if (wanted === null) return 'down'
+  return standOf(stage === 'ahead' ? { ...unit, tasks: {} } : unit, wanted.spec, moment)
 }
 
 /** What a user did to its networks goes with a container that is made anew. */

@@ -1,5 +1,6 @@
 import { networkAddress, projectAddress, replicaAddress, volumeAddress } from '../model/address.ts'
 import type { Step, StepArgs } from '../model/plan.ts'
+import { batchSteps, gates, placeOf, ranksOf } from './batches.ts'
 import { diffContainer } from './diff.ts'
 import type { Draft } from './draft.ts'
 import { type Holders, holdersOf, obstacles, rivals, volumeNames } from './holders.ts'
@@ -11,22 +12,24 @@ import { compareText, containerId, type Tasks, type Unit, type Wanted } from './
 export function containerSteps(draft: Draft): readonly Step[] {
   const at: Context = {
     draft,
-    stops: stoppingNeeds(draft.units),
+    stops: stoppingNeeds(draft.units, ranksOf(draft.batches ?? [])),
+    gates: gates(draft),
     starts: startingNeeds(draft),
     holders: holdersOf(draft.units),
   }
   const steps = draft.units.flatMap((unit) => [...endings(unit, at), ...beginnings(unit, at)])
-  return [...steps, ...waitSteps(draft)]
+  return [...steps, ...waitSteps(draft), ...batchSteps(draft)]
 }
 
 interface Context {
   readonly draft: Draft
   readonly stops: ReadonlyMap<string, readonly string[]>
   readonly starts: ReadonlyMap<string, readonly string[]>
+  readonly gates: ReadonlyMap<string, string>
   readonly holders: Holders
 }
 
-function endings(unit: Unit, { draft, stops }: Context): readonly Step[] {
+function endings(unit: Unit, { draft, stops, gates }: Context): readonly Step[] {
   const { tasks, observed } = unit
   if (observed === null) return []
   const on = replicaAddress(unit.service, unit.replica)
@@ -43,7 +46,8 @@ function endings(unit: Unit, { draft, stops }: Context): readonly Step[] {
     steps.push(step('container.unpause', { container }, { on, because: tasks.unpause }))
   if (tasks.stop !== undefined) {
     const drained = drains(unit, draft) ? [id('firewall.apply', projectAddress(draft.project))] : []
-    const facts = { on, because: tasks.stop, after: [...after, ...drained] }
+    const gate = gates.get(placeOf(unit)) ?? []
+    const facts = { on, because: tasks.stop, after: [...after, ...drained].concat(gate) }
     steps.push(step('container.stop', { container, ...stopManner(tasks, draft) }, facts))
   }
   if (tasks.remove !== undefined) {

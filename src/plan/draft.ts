@@ -2,6 +2,7 @@ import type { Volume } from '../model/desired.ts'
 import type { Limits } from '../model/limits.ts'
 import type { Reason } from '../model/plan.ts'
 import type { FirewallWorks } from './firewall.ts'
+import type { Batch } from './batches.ts'
 import type { NetworkWork } from './networks.ts'
 import type { Unit } from './unit.ts'
 
@@ -14,6 +15,8 @@ export interface Draft {
   readonly units: readonly Unit[]
   readonly firewall: FirewallWorks
   readonly stop: StopManner
+  /** Of rolling updates, one after the other. Default: none. */
+  readonly batches?: readonly Batch[]
   /** Bound of every wait for a dependency; `null`: nothing waits. */
   readonly waitTimeoutMs: number | null
   readonly warnings: readonly string[]

@@ -18,6 +18,7 @@ import {
   publicationText,
   placesOf as standingOn,
 } from './balance.ts'
+import { type Batch, ranksOf } from './batches.ts'
 import { type NetworkWork, reachable } from './networks.ts'
 import { plannedPolicies, policyTexts } from './policies.ts'
 import { asItIs, compareText, MISSING, type Unit } from './unit.ts'
@@ -32,6 +33,8 @@ export interface FirewallWorks {
   readonly apply: FirewallWork | null
   /** When all has started; `null`: nothing that this plan starts changes it. */
   readonly admit: FirewallWork | null
+  /** After each batch of an update, in order; `null`: nothing changes by it. */
+  readonly between?: readonly (FirewallWork | null)[]
 }
 
 export interface FirewallSides {
@@ -40,6 +43,7 @@ export interface FirewallSides {
   readonly units: readonly Unit[]
   /** `null`: no file says how they are balanced, so it stays as it is. */
   readonly services: readonly Service[] | null
+  readonly batches?: readonly Batch[]
 }
 
 /** For the whole project one step, and a second one only where what starts joins what runs. */
@@ -50,8 +54,18 @@ export function firewallWorks(sides: FirewallSides): FirewallWorks {
     pictureAt(sides, 'after'),
   ]
   const because = applyReason(sides, before, during)
-  const joined = balancingChange(entriesOf(during), entriesOf(after))
+  const between: (FirewallWork | null)[] = []
+  let last = during
+  for (let done = 1; done < (sides.batches?.length ?? 0); done += 1) {
+    const picture = pictureAt(sides, 'during', done)
+    const moved = balancingChange(entriesOf(last), entriesOf(picture))
+    const changed = { kind: 'changed', fields: moved } as const
+    between.push(moved.length === 0 ? null : { ...argsOf(picture), because: changed })
+    last = picture
+  }
+  const joined = balancingChange(entriesOf(last), entriesOf(after))
   return {
+    between,
     apply: because === null ? null : { ...argsOf(during), because },
     admit:
       joined.length === 0
@@ -90,9 +104,10 @@ function pictureBefore({ observed }: FirewallSides): Picture {
   return { networks, ...possible, possible, policies }
 }
 
-function pictureAt(sides: FirewallSides, moment: 'during' | 'after'): Picture {
-  const { observed, networks, units, services } = sides
-  const members = membersAt(units, moment)
+/** `done`: so many batches have ended. */
+function pictureAt(sides: FirewallSides, moment: 'during' | 'after', done = 0): Picture {
+  const { observed, networks, units, services, batches = [] } = sides
+  const members = membersAt(units, moment, { ranks: ranksOf(batches), done })
   const at = {
     internal: internalAfter(observed, networks),
     manner: mannerOf(observed, services, members),

@@ -23,4 +23,8 @@ export interface PlanOptions {
   readonly leave?: ReadonlySet<Address>
   /** Replicas that are not started yet: that failed, and is tried again later. Default: none. */
   readonly hold?: ReadonlySet<Address>
+  /** Services whose update was under way, and must be seen to its end. Default: none. */
+  readonly updating?: ReadonlySet<string>
+  /** Services whose update has failed: what still runs of the version before stays. Default: none. */
+  readonly paused?: ReadonlySet<string>
 }

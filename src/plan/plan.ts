@@ -2,7 +2,8 @@ import type { DesiredState } from '../model/desired.ts'
 import type { ObservedContainer, ObservedState } from '../model/observed.ts'
 import { isOneOff } from '../model/one-off.ts'
 import type { FieldChange, Plan } from '../model/plan.ts'
-import type { RecordWork, VolumeWork } from './draft.ts'
+import { type Batch, batchesOf, isPossible, keepPaused } from './batches.ts'
+import type { Draft, RecordWork, VolumeWork } from './draft.ts'
 import { compareLimits } from './fields.ts'
 import { firewallWorks } from './firewall.ts'
 import { follow } from './follow.ts'
@@ -24,25 +25,31 @@ export function plan(desired: DesiredState, seen: ObservedState, options: PlanOp
   const declared = declaredNetworks(desired, observed, scope)
   const at: Sides = { desired, observed, options, scope, replaced: replacedNetworks(declared) }
   const judged = [...declaredUnits(at), ...otherUnits(at)].sort(byPlace)
-  const units = follow(holdBack(judged, options.hold ?? new Set()))
+  const held = holdBack(judged, options.hold ?? new Set())
+  const units = follow(keepPaused(held, options.paused ?? new Set()))
   const undeclared = observed.networks.filter(
     ({ spec }) => !desired.networks.some(({ name }) => name === spec.name),
   )
   const networks = [...declared, ...unusedNetworks(undeclared, units)]
-  return sequence({
+  const draft = (batches: readonly Batch[]): Draft => ({
     project: desired.project,
     record: recordWork(desired, observed),
     networks: networks.sort((a, b) => compareText(a.name, b.name)),
     volumes: volumeWork(at, units),
     units,
-    firewall: overlooked(firewallWorks({ observed, networks, units, services: desired.services }), {
-      project: desired.project,
-      leave,
-    }),
+    batches,
+    firewall: overlooked(
+      firewallWorks({ observed, networks, units, services: desired.services, batches }),
+      { project: desired.project, leave },
+    ),
     stop: { graceMs: options.timeoutMs, signal: null, byUser: false },
     waitTimeoutMs: options.waitTimeoutMs,
     warnings: warningsOf(at, units),
   })
+  const updating = options.updating ?? new Set()
+  const batches = batchesOf(units, { services: desired.services, updating, now: options.now })
+  const rolling = sequence(draft(batches))
+  return isPossible(rolling) ? rolling : sequence(draft([]))
 }
 
 interface Sides {

@@ -1,5 +1,6 @@
 import { type Address, serviceAddress } from '../model/address.ts'
 import type { Reason, Step, StepArgs } from '../model/plan.ts'
+import { placeOf, type Ranks } from './batches.ts'
 import type { Draft } from './draft.ts'
 import { dependencyGraph } from './graph.ts'
 import { id, step } from './step.ts'
@@ -11,9 +12,14 @@ type Condition = StepArgs['service.wait']['condition']
  * For each service the stops that come before its own: those of its dependants, or, where a dependant
  * does not stop, of what depends on that one.
  */
-export function stoppingNeeds(units: readonly Unit[]): ReadonlyMap<string, readonly string[]> {
+export function stoppingNeeds(
+  units: readonly Unit[],
+  rolled: Ranks,
+): ReadonlyMap<string, readonly string[]> {
   const { order, dependencies } = dependencyGraph(units, 'observed')
-  const stops = idsByService(units, 'stop')
+  // What is replaced batch by batch is not taken down for what it depends on.
+  const whole = units.filter((unit) => !rolled.has(placeOf(unit)))
+  const stops = idsByService(whole, 'stop')
   const needs = new Map<string, Set<string>>(order.map((service) => [service, new Set()]))
   for (const service of [...order].reverse()) {
     const own = stops.get(service) ?? [...(needs.get(service) ?? [])]

@@ -21,6 +21,8 @@ export function reasonText(reason: Reason): string {
       return shortened(printable(reason.message))
     case 'drift':
       return `drift: ${printable(reason.fact)}`
+    case 'batch':
+      return `update of ${reason.service}, batch ${reason.number} of ${reason.of}`
     case 'dependency':
       return `because of ${reason.service}`
     case 'requested':

@@ -1,4 +1,4 @@
-import type { Plan, PlanSummary, Reason, Step } from '../model/plan.ts'
+import type { Plan, PlanSummary, Reason, Step, StepArgs } from '../model/plan.ts'
 import { changeText, reasonText } from './reason.ts'
 import { byAddress, type Outcome, outcomeOf } from './summary.ts'
 
@@ -56,14 +56,19 @@ function groupLines(on: string, group: readonly Step[], palette: Palette): reado
 function verbText(group: readonly Step[]): string {
   const [first] = group
   if (first?.op === 'service.wait') {
-    const until = first.args.condition === 'service_healthy' ? 'healthy' : 'completed'
-    return `wait until ${until}`
+    return `wait until ${UNTIL[first.args.condition]}`
   }
   if (group.every(({ op }) => op.startsWith('firewall.'))) return 'firewall'
   if (first?.op === 'container.kill') return `kill with ${first.args.signal}`
   if (first?.op === 'container.pause') return 'pause'
   if (first?.op === 'container.unpause') return 'unpause'
   return outcomeOf(group)
+}
+
+const UNTIL: Readonly<Record<StepArgs['service.wait']['condition'], string>> = {
+  service_healthy: 'healthy',
+  service_completed_successfully: 'completed',
+  service_updated: 'updated',
 }
 
 function hooksText(group: readonly Step[]): string {

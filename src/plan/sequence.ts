@@ -1,5 +1,6 @@
 import { networkAddress, projectAddress, volumeAddress } from '../model/address.ts'
 import type { Op, Plan, Step } from '../model/plan.ts'
+import { lastOf } from './batches.ts'
 import { canonical } from './canonical.ts'
 import { containerSteps } from './containers.ts'
 import type { Draft, VolumeWork } from './draft.ts'
@@ -26,7 +27,7 @@ export function sequence(draft: Draft): Plan {
 }
 
 function projectSteps(
-  { project, record, firewall, networks, units }: Draft,
+  { project, record, firewall, networks, units, batches = [] }: Draft,
   others: readonly Step[],
 ) {
   const steps: Step[] = []
@@ -40,7 +41,7 @@ function projectSteps(
   if (firewall.admit !== null) {
     const { because, ...args } = firewall.admit
     const starts = units.map((unit) => containerId('start', unit))
-    const after = [id('firewall.apply', on), ...starts]
+    const after = [id('firewall.apply', on), ...starts, ...lastOf(batches)]
     steps.push(step('firewall.admit', args, { on, because, after }))
   }
   if (record === null) return steps

@@ -38,6 +38,8 @@ export const byAddress = (steps: readonly Step[]): ReadonlyMap<string, readonly 
 export function outcomeOf(group: readonly Step[]): Outcome {
   const verbs = new Set(group.map(({ op }) => VERBS[op]))
   const mends = group.some(({ op, because }) => op === 'network.create' && because.kind === 'drift')
+  // Who takes connections changes between the batches of an update.
+  if (verbs.has('wait')) return 'wait'
   if (verbs.has('remove')) return verbs.has('create') ? 'recreate' : 'remove'
   if (verbs.has('create')) return mends ? 'update' : 'create'
   if (verbs.has('stop')) return verbs.has('start') ? 'restart' : 'stop'

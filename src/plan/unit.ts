@@ -53,7 +53,10 @@ export function wantedOf(
     container: service.containerName ?? `${at.desired.project}-${service.name}-${replica}`,
     spec: service.container,
     dependsOn: [...service.dependsOn].sort((a, b) => compareText(a.service, b.service)),
-    imageDigest: source.kind === 'image' ? (at.observed.images[source.reference] ?? null) : null,
+    imageDigest:
+      source.kind === 'image'
+        ? (service.imageDigest ?? at.observed.images[source.reference] ?? null)
+        : null,
   }
 }
 

@@ -1,0 +1,155 @@
+import { serviceAddress } from '../model/address.ts'
+import type { Service, UpdatePolicy } from '../model/desired.ts'
+import type { Plan, Reason, Step } from '../model/plan.ts'
+import { takesTraffic } from '../model/traffic.ts'
+import type { Draft } from './draft.ts'
+import { dependencyGraph } from './graph.ts'
+import { id, step } from './step.ts'
+import { asItIs, compareText, containerId, groupBy, isUp, type Unit } from './unit.ts'
+
+/** Replicas that are made anew together. Batches of all services are one chain: each begins after the one before. */
+export interface Batch {
+  readonly service: string
+  /** From 1, within its service. */
+  readonly number: number
+  readonly of: number
+  readonly policy: UpdatePolicy
+  readonly units: readonly Unit[]
+}
+
+export interface Rolling {
+  readonly services: readonly Service[]
+  readonly updating: ReadonlySet<string>
+  /** RFC 3339. */
+  readonly now: string
+}
+
+/**
+ * Services with an update policy of which something that runs is made anew, dependencies first. Replicas
+ * that do not run, or have not shown yet that they work, come before any that still does.
+ */
+export function batchesOf(units: readonly Unit[], rolling: Rolling): readonly Batch[] {
+  const services = new Map(rolling.services.map((service) => [service.name, service]))
+  const byService = groupBy(
+    units.filter(({ managed, wanted }) => managed && wanted !== null),
+    ({ service }) => service,
+  )
+  return dependencyGraph(units, 'wanted').order.flatMap((service) => {
+    const policy = services.get(service)?.update
+    if (policy === undefined) return []
+    const here = byService.get(service) ?? []
+    const renewed = here.filter(isRenewed)
+    const updating = rolling.updating.has(service)
+    if (renewed.length === 0 && !updating) return []
+    const late = here.filter(
+      (unit) =>
+        !isRenewed(unit) &&
+        (unit.tasks.start !== undefined || (updating && !isSettled(unit, policy, rolling.now))),
+    )
+    const lists = [...(late.length === 0 ? [] : [late]), ...chunks(renewed, policy.parallelism)]
+    return lists.map(
+      (list, index): Batch => ({
+        service,
+        number: index + 1,
+        of: lists.length,
+        policy,
+        units: list,
+      }),
+    )
+  })
+}
+
+/** What runs is taken down for it. */
+const isRenewed = ({ tasks, observed }: Unit): boolean =>
+  isUp(observed) && tasks.remove !== undefined && tasks.create !== undefined
+
+function isSettled({ observed }: Unit, { monitorMs }: UpdatePolicy, now: string): boolean {
+  if (observed === null || observed.status.state !== 'running') return true
+  if (observed.spec.healthcheck !== null) return takesTraffic(observed)
+  return Date.parse(now) - Date.parse(observed.status.startedAt) >= monitorMs
+}
+
+function chunks(units: readonly Unit[], size: number): readonly (readonly Unit[])[] {
+  if (units.length === 0) return []
+  if (size === 0) return [units]
+  const sorted = [...units].sort((a, b) => a.replica - b.replica)
+  return Array.from({ length: Math.ceil(sorted.length / size) }, (_, index) =>
+    sorted.slice(index * size, (index + 1) * size),
+  )
+}
+
+/** Of services whose update has failed what still runs stays as it is. */
+export function keepPaused(units: readonly Unit[], paused: ReadonlySet<string>): readonly Unit[] {
+  return units.map((unit) =>
+    unit.observed !== null && paused.has(unit.service) && isRenewed(unit)
+      ? { ...unit, wanted: asItIs(unit.observed), tasks: {} }
+      : unit,
+  )
+}
+
+/** In which batch a replica is, from 1 over all services. */
+export type Ranks = ReadonlyMap<string, number>
+
+export const ranksOf = (batches: readonly Batch[]): Ranks =>
+  new Map(batches.flatMap(({ units }, index) => units.map((unit) => [placeOf(unit), index + 1])))
+
+export const placeOf = ({ service, replica }: Pick<Unit, 'service' | 'replica'>): string =>
+  `${service}/${replica}`
+
+const addressOf = ({ service, number }: Batch) => serviceAddress(`${service}/batch-${number}`)
+
+/** For each replica what has to be before it is stopped: the end of the batch before. */
+export function gates(draft: Draft): ReadonlyMap<string, string> {
+  const batches = draft.batches ?? []
+  return new Map(
+    batches.flatMap(({ units }, index) => {
+      const before = batches[index - 1]
+      if (before === undefined) return []
+      const admits = draft.firewall.between?.[index - 1] != null
+      const gate = id(admits ? 'firewall.admit' : 'service.wait', addressOf(before))
+      return units.map((unit) => [placeOf(unit), gate] as const)
+    }),
+  )
+}
+
+/** What ends the last batch. */
+export function lastOf(batches: readonly Batch[]): readonly string[] {
+  const last = batches.at(-1)
+  return last === undefined ? [] : [id('service.wait', addressOf(last))]
+}
+
+/** The end of each batch: it works, and takes connections. */
+export function batchSteps(draft: Draft): readonly Step[] {
+  const batches = draft.batches ?? []
+  return batches.flatMap((batch, index) => {
+    const { service, number, of, policy, units } = batch
+    const on = addressOf(batch)
+    const because: Reason = { kind: 'batch', service, number, of }
+    const starts = units.map((unit) => containerId('start', unit))
+    const before = batches[index - 1]
+    const after = before === undefined ? starts : [...starts, id('service.wait', addressOf(before))]
+    const containers = units.flatMap(({ wanted }) => wanted?.container ?? []).sort(compareText)
+    const { monitorMs, onFailure } = policy
+    const update = {
+      monitorMs,
+      delayMs: number < of ? policy.delayMs : 0,
+      goOn: onFailure === 'continue',
+    }
+    const timeoutMs = (draft.waitTimeoutMs ?? 0) + monitorMs
+    const args = { containers, condition: 'service_updated' as const, timeoutMs, update }
+    const wait = step('service.wait', args, { on, because, after })
+    const work = draft.firewall.between?.[index]
+    if (work == null) return [wait]
+    const { because: _, ...admitted } = work
+    return [wait, step('firewall.admit', admitted, { on, because, after: [wait.id] })]
+  })
+}
+
+/** False where what is updated must make way for each other: then no order of batches is possible. */
+export function isPossible({ steps }: Plan): boolean {
+  const seen = new Set<string>()
+  return steps.every(({ id: own, needs }) => {
+    seen.add(own)
+    return needs.every((need) => seen.has(need))
+  })
+}

@@ -19,9 +19,11 @@ import {
   parseName,
   parsePlanRequest,
   parseProject,
+  parseRollbackRequest,
   parseSampleMs,
   parseUpRequest,
 } from './requests.ts'
+import { rollback } from './rollback.ts'
 import type { CopyPlace, ResultLine } from './wire.ts'
 
 /** The agent's HTTP server, not listening yet. */
@@ -56,6 +58,7 @@ const ROUTES: readonly (readonly [method: string, path: RegExp, handler: Handler
   ['POST', /^\/v1\/projects\/([^/]+)\/up$/, runUp],
   ['POST', /^\/v1\/projects\/([^/]+)\/down$/, runDown],
   ['POST', /^\/v1\/projects\/([^/]+)\/action$/, runAction],
+  ['POST', /^\/v1\/projects\/([^/]+)\/rollback$/, runRollback],
   ['GET', /^\/v1\/containers$/, ({ desk, query }) => desk.containers(projectOf(query))],
   ['GET', /^\/v1\/stats$/, (exchange) => sampled(exchange, 'usage')],
   ['GET', /^\/v1\/top$/, (exchange) => sampled(exchange, 'processes')],
@@ -170,6 +173,13 @@ async function runAction(exchange: Exchange): Promise<undefined> {
   const body = parseActionRequest(await readJson(exchange.request))
   const work = (caller: Caller) => act(exchange.desk.shop, project, body, caller)
   await operate(exchange, { project, detached: Promise.resolve(body.options.detached), work })
+}
+
+async function runRollback(exchange: Exchange): Promise<undefined> {
+  const project = parseProject(exchange.words[0])
+  const body = parseRollbackRequest(await readJson(exchange.request))
+  const work = (caller: Caller) => rollback(exchange.desk.shop, project, body, caller)
+  await operate(exchange, { project, detached: Promise.resolve(body.detached), work })
 }
 
 interface Operation {

@@ -21,6 +21,7 @@ import type {
   OperationLine,
   PlanAnswer,
   PlanRequest,
+  RollbackRequest,
   SampleQuery,
   UpRequest,
   VolumeRow,
@@ -82,6 +83,14 @@ export class AgentClient {
     signal?: AbortSignal,
   ): AsyncIterable<OperationLine> {
     return this.#operate(`/v1/projects/${project}/action`, { body: request }, signal)
+  }
+
+  rollback(
+    project: string,
+    request: RollbackRequest,
+    signal?: AbortSignal,
+  ): AsyncIterable<OperationLine> {
+    return this.#operate(`/v1/projects/${project}/rollback`, { body: request }, signal)
   }
 
   /** `null`: of all projects. */

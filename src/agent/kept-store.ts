@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { DesiredState } from '../model/desired.ts'
 import { journalPath } from './journal.ts'
+import type { Update, Updates } from './updates.ts'
 
 /** The desired state that the loop keeps, one file a project, mode 0600: secrets may be in it. */
 export class KeptStore {
@@ -34,6 +35,16 @@ export class KeptStore {
     await this.#kernel.replaceFile(this.#path(project), JSON.stringify(desired))
   }
 
+  async readUpdates(project: string): Promise<Updates> {
+    const text = await this.#kernel.readText(this.#updatesPath(project))
+    return new Map(text === null ? [] : (JSON.parse(text) as [string, Update][]))
+  }
+
+  async writeUpdates(project: string, updates: Updates): Promise<void> {
+    await this.#kernel.makeFolder(this.folder(project), 0o700)
+    await this.#kernel.replaceFile(this.#updatesPath(project), JSON.stringify([...updates]))
+  }
+
   /** Folder of the manifest that was applied last; `null`: none, or not known. */
   readOrigin(project: string): Promise<string | null> {
     return this.#kernel.readText(this.#originPath(project))
@@ -45,14 +56,25 @@ export class KeptStore {
 
   async remove(project: string): Promise<void> {
     await rm(this.#path(project), { force: true })
+    await rm(this.#updatesPath(project), { force: true })
   }
 
   /** What the agent itself wrote for a project that has no record any more. */
   async sweep(project: string): Promise<void> {
     const journal = journalPath(this.folder(project))
-    for (const path of [this.#path(project), this.#originPath(project), journal, `${journal}.1`])
+    for (const path of [
+      this.#path(project),
+      this.#updatesPath(project),
+      this.#originPath(project),
+      journal,
+      `${journal}.1`,
+    ])
       await rm(path, { force: true })
     await rmdir(this.folder(project)).catch(() => {})
+  }
+
+  #updatesPath(project: string): string {
+    return join(this.folder(project), 'update.json')
   }
 
   #originPath(project: string): string {

@@ -12,6 +12,8 @@ import { type Reported, reportedBy, tolerated } from '../plan/tolerance.ts'
 import { unfinished } from './journal.ts'
 import { keptAfterRemove, keptAfterUp } from './kept.ts'
 import type { PassOutcome } from './loop.ts'
+import { begun, standing, type Updates } from './updates.ts'
+import { concludeUpdates, readWanted, withFate } from './updating.ts'
 import type {
   ActionRequest,
   DownOptions,
@@ -53,7 +55,10 @@ export async function planUp(
     project,
     executor: shop.parts.executor,
     load: async () => desired,
-    decide: decideUp(shop, options, elsewhere),
+    decide: decideUp(shop, options, {
+      warnings: elsewhere,
+      updates: await shop.kept.readUpdates(project),
+    }),
     signal: NOBODY.signal,
   })
   return { plan: surveyed.plan, problems: surveyed.problems.map(errorFacts) }
@@ -70,7 +75,10 @@ export async function up(
     ...workOf(project, 'up', caller),
     order: async () => orderUp(shop, project, await request),
   })
-  return resultLine(result, caller.signal)
+  const conclusion = await concludeUpdates(shop, project, result)
+  const hurry = NOBODY.signal
+  if ((conclusion?.back.length ?? 0) > 0) await pass(shop, project, { cause: 'rollback', hurry })
+  return withFate(resultLine(result, caller.signal), conclusion)
 }
 
 async function orderUp(
@@ -78,10 +86,14 @@ async function orderUp(
   project: string,
   { desired, options, expectedPlan, keepData, oneOff = null }: UpRequest,
 ): Promise<Order> {
-  const decide = decideUp(shop, options, await otherOrigin(shop, project, options.origin))
+  const updates = await shop.kept.readUpdates(project)
+  const warnings = await otherOrigin(shop, project, options.origin)
+  const decide = decideUp(shop, options, { warnings, updates })
+  let seen: ObservedState | null = null
   return {
     desired,
     decide: (wanted, observed) => {
+      seen = observed
       const whole = decide(wanted, observed)
       const planned = oneOff === null ? whole : withoutStart(whole, oneOff)
       requireSamePlan(expectedPlan, planned)
@@ -89,8 +101,14 @@ async function orderUp(
     },
     onAccepted: async (planned) => {
       if (keepData) requireHarmless(planned)
-      const before = await shop.kept.read(project)
-      await shop.kept.write(project, keptAfter(before, desired, { options, oneOff }))
+      const before = await readWanted(shop, project)
+      const wanted = keptAfter(before, desired, { options, oneOff })
+      if (oneOff === null && seen !== null) {
+        const now = begun(updates, planned, { kept: before, desired: wanted, observed: seen })
+        // Only then: with it the version before could not be known to an agent that begins anew.
+        if (now.size > 0) await shop.kept.writeUpdates(project, now)
+      }
+      await shop.kept.write(project, wanted)
       if (options.origin !== null) await shop.kept.writeOrigin(project, options.origin)
     },
   }
@@ -106,7 +124,7 @@ function requireHarmless({ project, steps }: Plan): void {
 }
 
 /** A user's word ends what the loop remembers of earlier trouble: back-off, contests, what was told. */
-function beginAnew({ restarts, contest, reports, starts }: Workshop, project: string): void {
+export function beginAnew({ restarts, contest, reports, starts }: Workshop, project: string): void {
   for (const memory of [restarts, contest, reports, starts]) memory.forget(project)
 }
 
@@ -171,7 +189,8 @@ export async function pass(
   project: string,
   { cause, hurry }: { readonly cause: string; readonly hurry: AbortSignal },
 ): Promise<PassOutcome> {
-  const desired = await shop.kept.read(project)
+  const desired = await readWanted(shop, project)
+  const updates = await shop.kept.readUpdates(project)
   if (desired === null && unfinished(shop.kept.folder(project)) === 'down') {
     const { ok } = await down(shop, project, { desired: null, options: DOWN }, NOBODY)
     return { ok, wakeAt: null }
@@ -191,7 +210,7 @@ export async function pass(
       decide: (wanted, seen) => {
         plannedAt = shop.now()
         if (wanted === null) return nothing(project)
-        const options = loopOptions(shop, project, plannedAt)
+        const options = loopOptions(shop, project, { now: plannedAt, updates })
         const modes = tolerated(wanted, seen)
         if (modes.size === 0) return plan(wanted, seen, options)
         found = reportedBy(plan(wanted, seen, options), modes)
@@ -204,6 +223,8 @@ export async function pass(
   shop.events.add(shop.contest.count(planned, plannedAt))
   shop.events.add(shop.reports.news(project, found, plannedAt))
   const ok = shop.starts.count(planned, result, shop.now())
+  const conclusion = await concludeUpdates(shop, project, result)
+  if ((conclusion?.back.length ?? 0) > 0) return { ok, wakeAt: shop.now() }
   const dueAt = shop.starts.dueAt(project, plannedAt)
   const wakeAt = desired === null ? null : nextLook(observed, { plannedAt, dueAt })
   return { ok, wakeAt }
@@ -222,18 +243,27 @@ async function otherOrigin(
   ]
 }
 
-function decideUp(shop: Workshop, options: UpOptions, warnings: readonly string[]) {
+function decideUp(
+  shop: Workshop,
+  options: UpOptions,
+  { warnings, updates }: { readonly warnings: readonly string[]; readonly updates: Updates },
+) {
   const { detached: _, origin: __, ...rest } = options
   const now = shop.now().toISOString()
   return (wanted: DesiredState | null, observed: ObservedState): Plan => {
     if (wanted === null) throw new Error('up: no desired state')
     const planning = { ...rest, removeVolumes: false, cause: 'user', now } as const
-    const planned = plan(wanted, observed, planning)
+    const { updating } = standing(updates)
+    const planned = plan(wanted, observed, { ...planning, updating })
     return { ...planned, warnings: [...warnings, ...planned.warnings] }
   }
 }
 
-const loopOptions = ({ contest, starts }: Workshop, project: string, now: Date) =>
+export const loopOptions = (
+  { contest, starts }: Workshop,
+  project: string,
+  { now, updates }: { readonly now: Date; readonly updates: Updates },
+) =>
   ({
     services: null,
     noDeps: false,
@@ -246,9 +276,10 @@ const loopOptions = ({ contest, starts }: Workshop, project: string, now: Date) 
     waitTimeoutMs: 300_000,
     leave: contest.leave(project, now),
     hold: starts.hold(project, now),
+    ...standing(updates),
   }) as const
 
-function workOf(
+export function workOf(
   project: string,
   verb: Work['verb'],
   { signal, report }: Caller,

@@ -12,6 +12,7 @@ import type {
   LaunchEnd,
   LaunchRequest,
   PlanRequest,
+  RollbackRequest,
   UpOptions,
   UpRequest,
 } from './wire.ts'
@@ -77,6 +78,14 @@ export function parseActionRequest(body: unknown): ActionRequest {
       force: flag(given, 'force'),
       detached: flag(given, 'detached'),
     },
+  }
+}
+
+export function parseRollbackRequest(body: unknown): RollbackRequest {
+  const given = record(body ?? {}, 'body')
+  return {
+    services: names(given['services'] ?? [], 'services'),
+    detached: flag(given, 'detached'),
   }
 }
 

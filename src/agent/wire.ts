@@ -99,6 +99,12 @@ export interface ActionRequest {
   readonly options: ActionOptions
 }
 
+export interface RollbackRequest {
+  /** Empty: all that were updated. */
+  readonly services: readonly string[]
+  readonly detached: boolean
+}
+
 export interface PlanAnswer {
   readonly plan: Plan
   /** What stands in the way on this host; `up` would refuse. */

@@ -130,6 +130,20 @@ export const WAIT: CommandSpec = {
   notes: "One exit code a line; pak's exit status is the last one.",
   run: async (invocation) => (await import('./commands/wait-end.ts')).wait(invocation),
 }
+export const ROLLBACK: CommandSpec = {
+  name: 'rollback',
+  summary: 'Go back to what services were before their last update',
+  words: '[services...]',
+  completes: 'services',
+  examples: [
+    'pak rollback          every service that an up has changed',
+    'pak rollback web      only this one',
+  ],
+  options: [QUIET],
+  notes:
+    'The image by its digest, and the configuration. What the file says counts again with the next pak up.',
+  run: bind(async () => (await import('./commands/rollback.ts')).rollback, progress),
+}
 export const PAUSE = action('pause', 'Freeze containers where they are', [])
 export const UNPAUSE = action('unpause', 'Let paused containers go on', [])
 export const RM = action('rm', 'Remove containers that have stopped', [

@@ -161,6 +161,7 @@ function service(declared: Service): Plain {
     endpoint_mode: endpointMode,
     session_affinity: affinity === 'none' ? null : affinity,
     drift: drift ?? null,
+    update_config: updateConfig(declared),
     policies: policies(declared),
     depends_on: unlessEmpty(Object.fromEntries(dependencies)),
     limits: limits(container.limits),
@@ -169,6 +170,18 @@ function service(declared: Service): Plain {
     ...life(container),
     ...confinement(container),
   })
+}
+
+function updateConfig({ update }: Service): Plain | null {
+  if (update === undefined) return null
+  const { parallelism, delayMs, monitorMs, onFailure, maxFailureRatio } = update
+  return {
+    parallelism,
+    delay: `${delayMs}ms`,
+    monitor: `${monitorMs}ms`,
+    failure_action: onFailure,
+    max_failure_ratio: maxFailureRatio,
+  }
 }
 
 const bandwidth = ({ bandwidth: rates }: ContainerSpec): Plain | null => {

@@ -11,6 +11,7 @@ import { normalizeNetwork } from './networks.ts'
 import { normalizePolicies } from './policies.ts'
 import { parseInteger } from './quantities.ts'
 import { child, entriesOf, type Field, textOf } from './tree.ts'
+import { normalizeUpdate } from './update.ts'
 
 /** The whole file in the model's words, with the way back to where each part was written. */
 export interface Draft {
@@ -92,6 +93,7 @@ function normalizeService(
     child(child(field, 'deploy'), 'replicas'),
   ]
   const policies = normalizePolicies(context, child(field, 'policies'))
+  const update = normalizeUpdate(context, field)
   const service: Service = {
     name,
     replicas: agreed(context, replicas, parseReplicas) ?? 1,
@@ -103,6 +105,7 @@ function normalizeService(
     affinity: textOf(child(field, 'session_affinity')) === 'client_ip' ? 'client_ip' : 'none',
     drift: driftMode(field),
     ...(policies === null ? {} : { policies }),
+    ...(update === null ? {} : { update }),
     dependsOn: normalizeDependencies(context, child(field, 'depends_on'), container),
     container,
   }

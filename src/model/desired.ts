@@ -48,6 +48,8 @@ export interface UpdatePolicy {
   /** How long a replica without a health check must run before it counts as updated. */
   readonly monitorMs: number
   readonly onFailure: 'pause' | 'continue' | 'rollback'
+  /** This part of the replicas may fail; 0 to 1. */
+  readonly maxFailureRatio: number
 }
 
 /** What a service's name is: one address in front of all replicas, or each replica's own. */

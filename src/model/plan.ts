@@ -87,8 +87,9 @@ export interface StepArgs {
       readonly monitorMs: number
       /** To wait afterwards. */
       readonly delayMs: number
-      /** Only say what is not as it should be. */
-      readonly goOn: boolean
+      /** So many may fail, with those of `earlier` batches that do not work by then. */
+      readonly tolerated: number
+      readonly earlier: readonly string[]
     }
   }
 }

@@ -128,12 +128,17 @@ export function batchSteps(draft: Draft): readonly Step[] {
     const starts = units.map((unit) => containerId('start', unit))
     const before = batches[index - 1]
     const after = before === undefined ? starts : [...starts, id('service.wait', addressOf(before))]
-    const containers = units.flatMap(({ wanted }) => wanted?.container ?? []).sort(compareText)
-    const { monitorMs, onFailure } = policy
+    const containers = namesIn(batch)
+    const { monitorMs } = policy
+    const earlier = batches
+      .slice(0, index)
+      .filter((other) => other.service === service)
+      .flatMap(namesIn)
     const update = {
       monitorMs,
       delayMs: number < of ? policy.delayMs : 0,
-      goOn: onFailure === 'continue',
+      tolerated: toleratedOf(batch, draft),
+      earlier,
     }
     const timeoutMs = (draft.waitTimeoutMs ?? 0) + monitorMs
     const args = { containers, condition: 'service_updated' as const, timeoutMs, update }
@@ -143,6 +148,14 @@ export function batchSteps(draft: Draft): readonly Step[] {
     const { because: _, ...admitted } = work
     return [wait, step('firewall.admit', admitted, { on, because, after: [wait.id] })]
   })
+}
+
+const namesIn = ({ units }: Batch): readonly string[] =>
+  units.flatMap(({ wanted }) => wanted?.container ?? []).sort(compareText)
+
+function toleratedOf({ service, policy }: Batch, { units }: Draft): number {
+  const all = units.filter((unit) => unit.service === service && unit.wanted !== null).length
+  return policy.onFailure === 'continue' ? all : Math.floor(policy.maxFailureRatio * all)
 }
 
 /** False where what is updated must make way for each other: then no order of batches is possible. */

@@ -1,8 +1,8 @@
 import type { Volume } from '../model/desired.ts'
 import type { Limits } from '../model/limits.ts'
 import type { Reason } from '../model/plan.ts'
-import type { FirewallWorks } from './firewall.ts'
 import type { Batch } from './batches.ts'
+import type { FirewallWorks } from './firewall.ts'
 import type { NetworkWork } from './networks.ts'
 import type { Unit } from './unit.ts'
 

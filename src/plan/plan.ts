@@ -49,7 +49,11 @@ export function plan(desired: DesiredState, seen: ObservedState, options: PlanOp
   const updating = options.updating ?? new Set()
   const batches = batchesOf(units, { services: desired.services, updating, now: options.now })
   const rolling = sequence(draft(batches))
-  return isPossible(rolling) ? rolling : sequence(draft([]))
+  if (isPossible(rolling)) return rolling
+  const names = [...new Set(batches.map(({ service }) => `\`${service}\``))].join(', ')
+  const words = `${names}: what depends on them is in the way of an update in batches; all at once`
+  const whole = sequence(draft([]))
+  return { ...whole, warnings: [...whole.warnings, words] }
 }
 
 interface Sides {

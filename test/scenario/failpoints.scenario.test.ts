@@ -11,9 +11,10 @@ import { nothingLeft } from '../support/traces.ts'
 const NETWORKS = ['fleet/default']
 
 /** Two services, one of which needs the other; `version` makes one of them new. */
-const fleet = (port: number, version = 'one') =>
+const fleet = (port: number, version = 'one', more: Readonly<Record<string, unknown>> = {}) =>
   manifest({
     web: {
+      ...more,
       command: ['sh', '-c', 'echo $$VERSION > /tmp/index.html; exec httpd -f -p 80 -h /tmp'],
       stop_signal: 'SIGKILL',
       environment: { VERSION: version },
@@ -24,6 +25,9 @@ const fleet = (port: number, version = 'one') =>
     db: { stop_signal: 'SIGKILL', restart: 'always' },
     other: { stop_signal: 'SIGKILL', restart: 'always' },
   })
+
+/** One after the other. */
+const BATCHES = { replicas: 2, update_config: { monitor: '0s', failure_action: 'rollback' } }
 
 const UP = ['up', '-d']
 const DOWN = ['down', '-t', '0']
@@ -49,7 +53,7 @@ testUnless(test, fleetLacks(), 'killed at every boundary of an update, too', asy
   let version = 'one'
   const change = async (to: string) => {
     version = to
-    await sandbox.write('pak.yaml', fleet(port, version))
+    await sandbox.write('pak.yaml', fleet(port, version, BATCHES))
   }
   await change('one')
   await sandbox.ok(UP)

@@ -5,6 +5,7 @@ import type { RunContext, StepOutcome } from '../executor.ts'
 import { forEach } from './batch.ts'
 import type { LinuxHost } from './host.ts'
 import { statusOf } from './runs.ts'
+import { waitForUpdate } from './wait-updated.ts'
 
 const LOOK_EVERY_MS = 50
 
@@ -16,7 +17,9 @@ export function waitForServices(
   steps: readonly StepOf<'service.wait'>[],
   context: RunContext,
 ): Promise<readonly StepOutcome[]> {
-  return forEach(steps, { ...context, concurrency: steps.length }, async ({ args }) => {
+  return forEach(steps, { ...context, concurrency: steps.length }, async (step) => {
+    const { args } = step
+    if (args.update !== undefined) return waitForUpdate(host, step, context)
     const deadline = performance.now() + args.timeoutMs
     for (const container of args.containers)
       await waitFor(host, { ...args, container, deadline }, context)

@@ -85,10 +85,14 @@ export function awaitCondition(
   for (const name of containers) {
     const known = project.containers.get(name)
     if (known === undefined) throw absent('wait for', name)
-    if (condition === 'service_healthy') awaitHealth(known, project, host)
+    if (condition === 'service_updated' && hasCompleted(known)) continue
+    if (condition !== 'service_completed_successfully') awaitHealth(known, project, host)
     else awaitEnd(known, project, host)
   }
 }
+
+const hasCompleted = ({ status }: MemoryContainer): boolean =>
+  status.state === 'stopped' && status.exitCode === 0
 
 function awaitHealth(known: MemoryContainer, project: MemoryProject, host: MemoryHost): void {
   const { status, name, spec } = known

@@ -1,0 +1,119 @@
+// not in the emulated machine: nothing of it depends on the version of cgroups, and it starts Node dozens of times
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { busyboxSandbox, fleetLacks, freePort, manifest } from '../support/fleet.ts'
+import { historyText } from '../support/history.ts'
+import type { PakSandbox } from '../support/pak.ts'
+import { testUnless } from '../support/skip.ts'
+
+const ANSWERS = 'echo $$VERSION > /tmp/index.html; exec httpd -f -p 80 -h /tmp'
+
+interface Row {
+  readonly container: string
+  readonly pid: number | null
+}
+
+/** Three replicas; `bad` never becomes healthy. */
+const web = (port: number, version: string, action = 'rollback') =>
+  manifest({
+    web: {
+      command: ['sh', '-c', ANSWERS],
+      environment: { VERSION: version },
+      stop_signal: 'SIGKILL',
+      replicas: 3,
+      ports: [`${port}:80`],
+      healthcheck: { test: '[ $$VERSION != bad ]', interval: '100ms', retries: 2 },
+      update_config: { parallelism: 1, failure_action: action },
+    },
+    side: { network_mode: 'service:web', stop_signal: 'SIGKILL' },
+  })
+
+testUnless(
+  test,
+  fleetLacks(),
+  'replicas are replaced one by one behind their port, and what does not work goes back',
+  async () => {
+    await using pak = await busyboxSandbox()
+    const port = await freePort()
+    const up = async (version: string, action?: string) => {
+      await pak.write('pak.yaml', web(port, version, action))
+      return pak.run(['up', '-d'])
+    }
+    assert.is((await up('one')).exitCode, 0)
+    const asked = asking(port)
+    const updated = await up('two')
+    assert.is(updated.exitCode, 0, updated.stderr)
+    assert.equal(await versions(port), ['two'])
+
+    const before = await pids(pak)
+    const failed = await up('bad')
+    assert.is(failed.exitCode, 1)
+    assert.match(failed.stderr, /unhealthy/)
+    assert.match(failed.stderr, /rolled back/)
+    const after = await pids(pak)
+    // The others were never touched.
+    assert.equal([after[1], after[2]], [before[1], before[2]])
+    assert.equal(await versions(port), ['two'])
+
+    assert.is((await up('bad', 'pause')).exitCode, 1)
+    assert.equal((await pids(pak)).slice(1), after.slice(1))
+    await pak.ok(['rollback', 'web'])
+    assert.equal(await versions(port), ['two'])
+
+    assert.is((await up('three')).exitCode, 0)
+    await pak.ok(['rollback'])
+    assert.equal(await versions(port), ['two'])
+    await pak.ok(['rollback'])
+    assert.equal(await versions(port), ['three'])
+    const { lost, answers } = await asked.end()
+    assert.equal(lost, [])
+    assert.ok(answers.size >= 3, [...answers].join())
+    assert.not.ok(answers.has('bad'))
+    const told = historyText(pak.root)
+    for (const type of ['completed', 'failed', 'rolled_back']) assert.match(told, `update.${type}`)
+    const none = await pak.run(['rollback', 'side'])
+    assert.match(none.stderr, 'there is no version before')
+  },
+)
+
+/** One request after the other, each on a connection of its own. */
+function asking(port: number) {
+  const lost: string[] = []
+  const answers = new Set<string>()
+  let going = true
+  const loop = (async () => {
+    while (going) {
+      try {
+        answers.add(await ask(port))
+      } catch (error) {
+        lost.push(error instanceof Error ? String(error.cause ?? error) : String(error))
+      }
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+  })()
+  return {
+    end: async () => {
+      going = false
+      await loop
+      return { lost, answers }
+    },
+  }
+}
+
+async function ask(port: number): Promise<string> {
+  const options = { headers: { connection: 'close' }, signal: AbortSignal.timeout(3_000) }
+  return (await (await fetch(`http://127.0.0.1:${port}/`, options)).text()).trim()
+}
+
+async function versions(port: number): Promise<readonly string[]> {
+  const found = new Set<string>()
+  for (let n = 0; n < 12; n += 1) found.add(await ask(port))
+  return [...found].sort()
+}
+
+async function pids(pak: PakSandbox): Promise<readonly (number | null)[]> {
+  const rows = await pak.json<readonly Row[]>(['ps', '-a'])
+  return rows.flatMap(({ container, pid }) => (container.includes('-web-') ? [pid] : []))
+}
+
+test.run()

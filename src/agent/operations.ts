@@ -33,8 +33,8 @@ export interface Caller {
   readonly report: (line: OperationLine) => void
 }
 
-/** Flushed firewalls and deleted bridges are mended within this time. */
-const LOOK_EVERY_MS = 15_000
+/** A whole look for its own sake: what matters sooner tells of itself, see `startSentinel`. */
+const LOOK_EVERY_MS = 60_000
 
 const NOBODY: Caller = { signal: new AbortController().signal, report: () => {} }
 const DOWN: DownOptions = {

@@ -1,6 +1,6 @@
 /**
  * The only door to host state. Everything pak reads from or does to the machine goes through one of
- * these; it is injected, so that a test can record what was asked (`recording.ts`).
+ * these; it is injected, so that a test can put a machine of its own behind it.
  */
 export interface Kernel {
   /**

@@ -17,6 +17,7 @@ import { everyServiceAddress, networksFor } from './joined.ts'
 import { lostMounts, mayDo } from './lost-mounts.ts'
 import { hostEnd } from './networks.ts'
 import type { ContainerRecord, NetworkRecord, ProjectRecords, Run } from './records.ts'
+import type { Soundness } from './soundness.ts'
 import { tunnelDrift } from './tunnels.ts'
 
 /** What is not as pak made it, by name. Made of plain reads that never wait: cheap enough for a timer. */
@@ -26,25 +27,43 @@ export interface Differences {
   readonly containers: ReadonlyMap<string, readonly Drift[]>
 }
 
-export function differences(host: LinuxHost, records: ProjectRecords): Differences {
-  const running = [...records.containers.values()].filter(({ run }) => run !== null)
+/** With `soundness`, containers about which it knows nothing new are not looked at. */
+export function differences(
+  host: LinuxHost,
+  records: ProjectRecords,
+  soundness: Soundness | null = null,
+): Differences {
+  const running = [...records.containers.values()].flatMap((record) =>
+    record.run === null ? [] : { record, run: record.run },
+  )
   const ground = groundOf(host, records)
   return {
     networks: new Map([...ground.broken].filter(([name]) => records.networks.has(name))),
     containers: new Map(
-      running.flatMap((record) => {
-        const { run } = record
-        if (run === null || !staysAlive(host.kernel, run)) return []
-        const drift = [
-          ...strayDrift(host, records.name, { record, run }),
-          ...thawDrift(host, records.name, record),
-          ...wiringDrift(host, { record, run }, ground),
-          ...lostMounts(host, record, run).map((fact): Drift => ({ of: 'mounts', fact })),
-        ]
-        return drift.length === 0 ? [] : [[record.name, drift] as const]
+      running.flatMap((one) => {
+        const evidence = soundness?.evidence(host, one, ground.ports) ?? null
+        if (evidence !== null && soundness?.isKnown(evidence)) return []
+        if (!staysAlive(host.kernel, one.run)) return []
+        const drift = containerDrift(host, one, { project: records.name, ground })
+        if (drift.length > 0) return [[one.record.name, drift] as const]
+        if (evidence !== null) soundness?.remember(evidence)
+        return []
       }),
     ),
   }
+}
+
+function containerDrift(
+  host: LinuxHost,
+  { record, run }: Running,
+  { project, ground }: { readonly project: string; readonly ground: Ground },
+): readonly Drift[] {
+  return [
+    ...strayDrift(host, project, { record, run }),
+    ...thawDrift(host, project, record),
+    ...wiringDrift(host, { record, run }, ground),
+    ...lostMounts(host, record, run).map((fact): Drift => ({ of: 'mounts', fact })),
+  ]
 }
 
 interface Running {

@@ -152,7 +152,7 @@ async function reattach(
  * the name keeps a restart from needing the old one.
  */
 export const hostEnd = (
-  host: LinuxHost,
+  host: Pick<LinuxHost, 'layout'>,
   record: ContainerRecord,
   { network, pid }: { readonly network: string; readonly pid: number },
 ): string => vethName(host.layout.seed(record.id, network, String(pid)))

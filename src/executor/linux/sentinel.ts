@@ -2,6 +2,7 @@ import type { HostChange } from '../executor.ts'
 import { type Differences, differences } from './drift.ts'
 import type { LinuxHost } from './host.ts'
 import type { ProjectRecords } from './records.ts'
+import { Soundness } from './soundness.ts'
 import { lookAtTunnels } from './tunnels.ts'
 import { watchLimits } from './watch-limits.ts'
 import { watchTable } from './watch-table.ts'
@@ -23,13 +24,14 @@ export function startSentinel(
   onError: (error: unknown) => void,
 ): Disposable {
   const told = new Map<string, { readonly text: string; readonly times: number }>()
+  const soundness = new Soundness()
   const limits = watchLimits(host, (project) => tell({ project, cause: 'limits written' }))
   const look = () => {
     const known = host.records.loaded().filter(({ project }) => project !== null)
     limits.follow(known)
-    forgetOthers(host, known)
+    forgetOthers(host, soundness, known)
     for (const records of known) {
-      const text = textOf(differences(host, records))
+      const text = textOf(differences(host, records, soundness))
       const before = told.get(records.name)
       const times = before?.text === text ? before.times + 1 : 1
       told.set(records.name, { text, times })
@@ -72,12 +74,16 @@ function guarded(look: () => void, onError: (error: unknown) => void): void {
   }
 }
 
-function forgetOthers({ mountBaselines }: LinuxHost, known: readonly ProjectRecords[]): void {
-  if (mountBaselines.size === 0) return
+function forgetOthers(
+  { mountBaselines }: LinuxHost,
+  soundness: Soundness,
+  known: readonly ProjectRecords[],
+): void {
   const ids = new Set(
     known.flatMap(({ containers }) => [...containers.values()].map(({ id }) => id)),
   )
   for (const id of mountBaselines.keys()) if (!ids.has(id)) mountBaselines.delete(id)
+  soundness.keep(ids)
 }
 
 const textOf = ({ networks, containers }: Differences): string =>

@@ -54,12 +54,12 @@ export async function beginLog(logPath: string, { maxBytes, maxFiles }: Rotation
   const size = number === null ? 0 : (orNull(() => statSync(logPath))?.size ?? 0)
   // The monitor counts from 0, though it appends: what is there already is taken off its share.
   const isFull = size * 2 >= maxBytes
-  if (number === null || isFull) {
-    number = (numbersOf(logPath).at(-1) ?? number ?? 0) + 1
-    await replaceLink(logPath, logPath, number)
-  }
-  if (maxFiles > 1) await replaceLink(`${logPath}${NEXT}`, logPath, number + 1)
+  const current =
+    number === null || isFull ? (numbersOf(logPath).at(-1) ?? number ?? 0) + 1 : number
+  // The next one first: whoever hears of the log finds nothing to do.
+  if (maxFiles > 1) await replaceLink(`${logPath}${NEXT}`, logPath, current + 1)
   else rmSync(`${logPath}${NEXT}`, { force: true })
+  if (current !== number) await replaceLink(logPath, logPath, current)
   prune(logPath, maxFiles)
   return maxBytes - (isFull ? 0 : size)
 }
@@ -72,6 +72,7 @@ export function advanceLog(logPath: string, maxFiles: number): void {
     // higher number.
     if (isThere(next)) return
     const newest = newestNumber(logPath) ?? adopt(logPath)
+    // If the monitor is just making a plain file of this name, it goes on in that one.
     if (newest !== null) linkTo(logPath, next, newest + 1)
   }
   prune(logPath, maxFiles)
@@ -169,18 +170,21 @@ function endOf(path: string): Buffer {
 }
 
 async function replaceLink(at: string, logPath: string, number: number): Promise<void> {
+  if (linkTo(logPath, at, number)) return
   const fresh = `${at}.link`
   rmSync(fresh, { force: true })
   await symlink(targetOf(logPath, number), fresh)
   renameSync(fresh, at)
 }
 
-function linkTo(logPath: string, at: string, number: number): void {
+/** False: there is something of this name. */
+function linkTo(logPath: string, at: string, number: number): boolean {
   try {
     symlinkSync(targetOf(logPath, number), at)
+    return true
   } catch (error) {
-    // The monitor is just making a plain file of this name: it goes on in that one.
     if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
+    return false
   }
 }
 

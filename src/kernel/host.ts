@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { PakError } from '../errors.ts'
 import type { FileFacts, Kernel, RunOptions, RunResult } from './kernel.ts'
 import { packageOf } from './packages.ts'
+import { releasePipe } from './pipe.ts'
 import { listNow, readHead, readNow } from './small-files.ts'
 
 const OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024
@@ -41,6 +42,7 @@ export const hostKernel: Kernel = {
   },
   removeTree,
   removeFolder,
+  releasePipe,
   kill,
 }
 

@@ -46,6 +46,12 @@ export interface Kernel {
   /** `rmdir`, for cgroups; false when it is busy or not empty, true when gone. */
   removeFolder(path: string): Promise<boolean>
 
+  /**
+   * Take away the name of a named pipe and wake whoever reads it with one zero byte, without waiting. False, and
+   * nothing done, where there is no such pipe or nobody reads it.
+   */
+  releasePipe(path: string): boolean
+
   /** True when the signal was delivered; false when there is no such process. `pid` is never below 2. */
   kill(pid: number, signal: NodeJS.Signals | number): boolean
 }

@@ -3,6 +3,7 @@ import { PakError } from '../errors.ts'
 import type { Kernel, RunResult } from '../kernel/kernel.ts'
 import { packageOf } from '../kernel/packages.ts'
 import { runParallel } from '../kernel/parallel.ts'
+import { startByPipe } from './crun-start.ts'
 import { execInvocation, type RuntimeExec, type RuntimeInvocation } from './exec.ts'
 import { shieldRuntime } from './shield.ts'
 
@@ -23,7 +24,7 @@ export interface OciRuntime {
   /** What it is to be called with. */
   readonly environment: Readonly<Record<string, string>>
   start(id: string): Promise<void>
-  /** All of them from one spawn. False when any failed: then ask each for its state. */
+  /** All of them, from one spawn at most. False when any failed: then ask each for its state. */
   startAll(ids: readonly string[]): Promise<boolean>
   /** A signal's name or number. A container that is gone is success, as for `remove`. */
   kill(id: string, signal: string): Promise<void>
@@ -81,7 +82,11 @@ export async function ociRuntime(kernel: Kernel, options: RuntimeOptions): Promi
     root,
     environment,
     start: async (id) => void (await call('start', id, ['start', id])),
-    startAll: (ids) => callAll(ids, ['start']),
+    startAll: (ids) =>
+      callAll(
+        ids.filter((id) => !startByPipe(kernel, { path, root }, id)),
+        ['start'],
+      ),
     removeAll: (ids) => callAll(ids, ['delete', '--force']),
     kill: (id, signal) => orGone(call('kill', id, ['kill', id, signal])),
     remove: (id, force) =>

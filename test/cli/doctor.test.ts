@@ -36,6 +36,7 @@ function paperKernel({ files = {}, programs = {} }: PaperHost): Kernel {
     makeFolder: refuse,
     removeTree: refuse,
     removeFolder: refuse,
+    releasePipe: () => false,
     kill: () => false,
   }
 }

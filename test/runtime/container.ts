@@ -86,7 +86,7 @@ export async function startContainer(
       log: { path: logPath, mostBytes: 10_000_000 },
       exitDir,
     })
-    await runtime.start(id)
+    if (!(await runtime.startAll([id]))) await runtime.start(id)
     return {
       pid,
       id,

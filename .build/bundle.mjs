@@ -5,13 +5,14 @@ import { chmod, copyFile, mkdtemp, readFile, rename, rm, writeFile } from 'node:
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { build } from 'esbuild'
 import './schema.mjs'
 
 const root = new URL('../', import.meta.url)
 const path = (name) => fileURLToPath(new URL(name, root))
+const EXAMPLE = path('examples/hello/pak.yaml')
 const { version } = JSON.parse(await readFile(path('package.json'), 'utf8'))
 
 // Into a folder of its own first: whoever runs pak meanwhile never sees half of it.
@@ -40,21 +41,30 @@ const laterChildProcess = {
   },
 }
 
-await build({
-  ...common,
-  plugins: [laterChildProcess],
-  entryPoints: [path('src/cli/main.ts')],
-  outfile: `${draft}/main.cjs`,
-  format: 'cjs',
-  define: { PAK_VERSION: JSON.stringify(version), 'import.meta.url': 'PAK_URL' },
-  charset: 'ascii',
-  banner: {
-    js: "(function (require, module, __filename, __dirname) { const PAK_URL = require('node:url').pathToFileURL(__filename).href;",
-  },
-  footer: { js: '})' },
-  // `import()` becomes a lazy part of the one file.
-  supported: { 'dynamic-import': false },
-})
+/** One file each: what commands are, and what the agent is. */
+for (const [name, entry] of [
+  ['main', 'src/cli/main.ts'],
+  ['agent', 'src/agent/main.ts'],
+])
+  await build({
+    ...common,
+    plugins: [laterChildProcess],
+    entryPoints: [path(entry)],
+    outfile: `${draft}/${name}.cjs`,
+    format: 'cjs',
+    define: {
+      PAK_VERSION: JSON.stringify(version),
+      PAK_AGENT_APART: 'true',
+      'import.meta.url': 'PAK_URL',
+    },
+    charset: 'ascii',
+    banner: {
+      js: "(function (require, module, __filename, __dirname) { const PAK_URL = require('node:url').pathToFileURL(__filename).href;",
+    },
+    footer: { js: '})' },
+    // `import()` becomes a lazy part of the one file.
+    supported: { 'dynamic-import': false },
+  })
 await build({
   ...common,
   entryPoints: [path('src/index.ts')],
@@ -77,29 +87,38 @@ const source = await build({
 const { NODE_FLAGS } = await import(
   `data:text/javascript,${encodeURIComponent(source.outputFiles[0].text)}`
 )
-await record('main.cache', [], idleAgent)
+await record([], idleUp)
 // Under the agent's flags: V8 takes a cache only under those that it was made under.
-await record('agent.cache', NODE_FLAGS, async () => ['plan', '--simulate'])
+await record(NODE_FLAGS, rehearsal)
 await rm(path('dist'), { recursive: true, force: true })
 await rename(draft, path('dist'))
 
-/** Have V8 write down what it compiled for the command that `prepare` gives the arguments of. */
-async function record(cache, flags, prepare) {
+/** Have V8 write down what it compiled for the command that `prepare` gives, and what it reads. */
+async function record(flags, prepare) {
   const folder = await mkdtemp(join(tmpdir(), 'pak-build-'))
   try {
-    const args = await prepare(folder)
-    const file = ['-f', path('examples/hello/pak.yaml')]
-    const run = [...flags, `${draft}/pak.js`, ...args, ...file, '--run-root', folder]
-    await promisify(execFile)(process.execPath, run, {
-      env: { ...process.env, PAK_RECORD_CODE_CACHE: cache },
+    const { args, input = '' } = await prepare(folder)
+    const env = { ...process.env, PAK_RECORD_CODE_CACHE: '1' }
+    const run = promisify(execFile)(process.execPath, [...flags, `${draft}/pak.js`, ...args], {
+      env,
     })
+    run.child.stdin.end(input)
+    await run
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
 }
 
+/** What the agent plans and applies in memory. */
+async function rehearsal() {
+  const { loadManifest } = await import(pathToFileURL(`${draft}/index.mjs`))
+  const none = { projectName: null, profiles: [], envFiles: [], environment: {} }
+  const { desired } = await loadManifest({ files: [EXAMPLE], cwd: path('.'), ...none })
+  return { args: ['agent', 'run'], input: JSON.stringify(desired) }
+}
+
 /** An `up` that finds everything as it should be is what most commands load most of. */
-async function idleAgent(folder) {
+async function idleUp(folder) {
   const summary = { create: 0, update: 0, recreate: 0, remove: 0, start: 0, stop: 0 }
   const lines = [
     { type: 'plan', plan: { project: 'hello', steps: [], summary, warnings: [] } },
@@ -116,5 +135,5 @@ async function idleAgent(folder) {
   await writeFile(join(folder, 'agent.json'), JSON.stringify(facts))
   await new Promise((resolve) => server.listen(join(folder, 'pak.sock'), resolve))
   server.unref()
-  return ['up', '--detach']
+  return { args: ['up', '--detach', '-f', EXAMPLE, '--run-root', folder] }
 }

@@ -6,17 +6,17 @@ const { readFileSync, writeFileSync } = require('node:fs')
 const { join } = require('node:path')
 const { Script } = require('node:vm')
 
-const filename = join(__dirname, 'main.cjs')
-// V8 takes a cache only under the flags that it was made under; the agent has some of its own.
-const isAgent = process.argv[2] === 'agent' && process.argv[3] === 'run'
-const record = process.env.PAK_RECORD_CODE_CACHE
-const cacheFile = join(__dirname, record ?? (isAgent ? 'agent.cache' : 'main.cache'))
+const { PAK_RECORD_CODE_CACHE: records, PAK_SUPERVISOR: supervisor } = process.env
+const runsAgent = process.argv[2] === 'agent' && process.argv[3] === 'run'
+const name = runsAgent && (records || supervisor) ? 'agent' : 'main'
+const filename = join(__dirname, `${name}.cjs`)
+const cacheFile = join(__dirname, `${name}.cache`)
 // The bundle is ASCII, wrapped in a function of what a CommonJS module gets.
 const script = new Script(readFileSync(filename, 'latin1'), {
   filename,
-  ...(record ? {} : cached()),
+  ...(records ? {} : cached()),
 })
-if (record) process.on('exit', () => writeFileSync(cacheFile, script.createCachedData()))
+if (records) process.on('exit', () => writeFileSync(cacheFile, script.createCachedData()))
 script.runInThisContext()(require, module, filename, __dirname)
 
 function cached() {

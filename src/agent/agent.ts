@@ -16,15 +16,12 @@ const LOG_LIMIT_BYTES = 1024 * 1024
 
 export type PartsFactory = (context: AgentContext) => Promise<AgentParts>
 
-/**
- * `pak agent run`: the process that looks after containers. Below a supervisor it serves; started by
- * hand or by a service manager it becomes the parent of a supervisor. Resolves to the exit status.
- */
+/** The process that looks after containers, below its supervisor. Resolves to the exit status. */
 export async function main(args: readonly string[], parts?: PartsFactory): Promise<number> {
   const { roots, stay } = optionsOf(args)
   if (process.env['PAK_SUPERVISOR'] !== String(process.ppid)) {
-    const { superviseInForeground } = await import('./launch.ts')
-    return superviseInForeground(roots, { stay: true })
+    process.stderr.write('agent: only its supervisor starts it; see pak agent --help\n')
+    return CANNOT_START
   }
   process.title = `pak agent ${roots.root}`
   closeStrangers()

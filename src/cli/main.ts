@@ -1,8 +1,11 @@
 import { version } from '../agent/version.ts'
 
+/** Put in by the bundler, for which the agent is a file of its own. */
+declare const PAK_AGENT_APART: true | undefined
+
 /**
  * The entry of `pak`. What needs nothing is answered before anything is loaded; every command is
- * imported only when it was asked for.
+ * imported only when it was asked for. The agent is a program of its own, `agent/main.ts`, but from source.
  */
 async function main(args: readonly string[]): Promise<void> {
   const [first, second] = args
@@ -10,9 +13,13 @@ async function main(args: readonly string[]): Promise<void> {
     process.stdout.write(`pak ${version()}\n`)
     return
   }
-  if (first === 'agent' && second === 'run') {
-    const agent = await import('../agent/agent.ts')
-    process.exitCode = await agent.main(args.slice(2))
+  const isSupervised = process.env['PAK_SUPERVISOR'] !== undefined
+  if (
+    typeof PAK_AGENT_APART === 'undefined' &&
+    isSupervised &&
+    `${first} ${second}` === 'agent run'
+  ) {
+    await import('../agent/main.ts')
     return
   }
   const { runCommandLine } = await import('./program.ts')

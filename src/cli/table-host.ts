@@ -70,9 +70,10 @@ export const AGENT: CommandSpec = {
       name: 'run',
       summary: 'Run it in the foreground, for a service manager',
       examples: ['pak agent run'],
-      run: async ({ globals: { root, runRoot, runtime } }) => {
-        const { main } = await import('../agent/agent.ts')
-        return main(['--root', root, '--run-root', runRoot, '--runtime', runtime])
+      run: async ({ globals }) => {
+        const { superviseInForeground } = await import('../agent/launch.ts')
+        const { rootsOf } = await import('./session.ts')
+        return superviseInForeground(rootsOf(globals), { stay: true })
       },
     },
   ],

@@ -6,7 +6,6 @@ import { loadProject } from '../project.ts'
 import { beginAgent } from '../session.ts'
 import { writeSavedPlan } from './saved-plan.ts'
 import { scaled } from './scaled.ts'
-import { simulate } from './simulate.ts'
 import { upOptions } from './up.ts'
 
 export interface Planned {
@@ -31,7 +30,11 @@ export async function plan(invocation: Invocation): Promise<Planned> {
   const agent = await beginning?.agent
   const answer =
     agent === undefined
-      ? await simulate(desired, options, interrupts.signal)
+      ? await (await import('../../agent/simulate.ts')).simulate(
+          desired,
+          options,
+          interrupts.signal,
+        )
       : { ...(await agent.plan(desired.project, { desired, options })), simulated: null }
   const savedTo = flags.text('output')
   if (savedTo !== null) {

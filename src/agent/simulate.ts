@@ -1,10 +1,10 @@
-import type { UpOptions } from '../../agent/wire.ts'
-import { apply } from '../../executor/apply.ts'
-import type { Executor } from '../../executor/executor.ts'
-import { memoryExecutor } from '../../executor/memory/memory.ts'
-import type { DesiredState } from '../../model/desired.ts'
-import type { Plan } from '../../model/plan.ts'
-import { plan } from '../../plan/plan.ts'
+import { apply } from '../executor/apply.ts'
+import type { Executor } from '../executor/executor.ts'
+import { memoryExecutor } from '../executor/memory/memory.ts'
+import type { DesiredState } from '../model/desired.ts'
+import type { Plan } from '../model/plan.ts'
+import { plan } from '../plan/plan.ts'
+import type { UpOptions } from './wire.ts'
 
 /** Plan and apply on an empty host in memory: needs no root and touches nothing. */
 export async function simulate(desired: DesiredState, options: UpOptions, signal: AbortSignal) {

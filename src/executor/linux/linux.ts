@@ -20,6 +20,7 @@ import { LogKeeper } from './logs.ts'
 import { watchOom } from './oom.ts'
 import { Others } from './others.ts'
 import { preflight } from './preflight.ts'
+import { silentLoggers } from './preflight-logging.ts'
 import { projectProcesses } from './processes.ts'
 import { RecordStore } from './records.ts'
 import { startSentinel } from './sentinel.ts'
@@ -81,6 +82,7 @@ export function linuxExecutor(host: LinuxHost): Executor {
     cautions: async (request) => [
       ...(await cautions(host, request.steps)),
       ...(await firewallCautions(host, request.steps)),
+      ...(await silentLoggers(host, request.steps)),
     ],
     run: <O extends Op>(op: O, steps: readonly StepOf<O>[], context: RunContext) =>
       handlers[op](host, steps, context),

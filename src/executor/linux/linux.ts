@@ -16,6 +16,7 @@ import { handlers } from './handlers.ts'
 import type { LinuxHost } from './host.ts'
 import { inspectProject } from './inspect.ts'
 import { type Layout, layoutOf, type Roots } from './layout.ts'
+import { weakLimits } from './limits.ts'
 import { LogKeeper } from './logs.ts'
 import { watchOom } from './oom.ts'
 import { Others } from './others.ts'
@@ -83,6 +84,7 @@ export function linuxExecutor(host: LinuxHost): Executor {
       ...(await cautions(host, request.steps)),
       ...(await firewallCautions(host, request.steps)),
       ...(await silentLoggers(host, request.steps)),
+      ...weakLimits(host.cgroups, request.steps),
     ],
     run: <O extends Op>(op: O, steps: readonly StepOf<O>[], context: RunContext) =>
       handlers[op](host, steps, context),

@@ -115,4 +115,6 @@ export interface ExecInvocation {
   readonly env: Readonly<Record<string, string>>
   /** Holds the process's description and the runtime's log; the caller removes it when the command ended. */
   readonly scratch: string
+  /** Folder of the cgroup that was made for the command, to be removed then, too; `null`: there is none. */
+  readonly cgroup: string | null
 }

@@ -13,6 +13,8 @@ const PACKAGES: Readonly<Record<string, string>> = {
   unshare: 'util-linux',
   nsenter: 'util-linux',
   tar: 'tar',
+  perl: 'perl-base',
+  setpriv: 'util-linux',
   zstd: 'zstd',
   catatonit: 'catatonit',
 }

@@ -6,7 +6,6 @@ import type {
   Healthcheck,
   HealthTest,
   Hook,
-  Logging,
   Mount,
   NamespaceMode,
   Network,
@@ -18,6 +17,7 @@ import type { IoLimit, Limits } from '../model/limits.ts'
 import type { PolicyRule, PolicySide } from '../model/policy.ts'
 import { externalEntry, externalNames, renamed } from './external.ts'
 import { httpManifest } from './health-test.ts'
+import { loggingManifest } from './logging.ts'
 
 type Plain = Readonly<Record<string, unknown>>
 
@@ -312,17 +312,11 @@ function life(container: ContainerSpec): Plain {
     healthcheck: healthcheck === null ? null : check(healthcheck),
     post_start: unlessEmpty(container.postStart.map(hook)),
     pre_stop: unlessEmpty(container.preStop.map(hook)),
-    logging: logging(container.logging),
+    logging: loggingManifest(container.logging),
     stop_signal: stopSignal,
     stop_grace_period: `${stopGraceMs}ms`,
     init: ifTrue(init),
   }
-}
-
-function logging(value: Logging): Plain {
-  if (value.driver === 'none') return { driver: 'none' }
-  const { driver, maxBytes, maxFiles } = value
-  return { driver, options: { 'max-size': maxBytes, 'max-file': maxFiles } }
 }
 
 function hook({ command, user, workingDir, privileged, environment }: Hook): Plain {

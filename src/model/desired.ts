@@ -1,4 +1,5 @@
 import type { Limits } from './limits.ts'
+import type { Logging } from './logging.ts'
 import type { Policies } from './policy.ts'
 
 /** What should be: one project, fully normalised. But for `peers`, no field depends on the order of anything in the file. */
@@ -210,23 +211,6 @@ export interface RestartPolicy {
   /** Only for `on-failure`; `null`: without end. */
   readonly maxRetries: number | null
 }
-
-/** What is kept of a container's output. */
-export type Logging =
-  | {
-      readonly driver: 'file'
-      /** One file is never larger. */
-      readonly maxBytes: number
-      /** So many files, the one being written included. */
-      readonly maxFiles: number
-    }
-  | { readonly driver: 'none' }
-
-export const FILE_LOGGING = {
-  driver: 'file',
-  maxBytes: 10 * 1024 * 1024,
-  maxFiles: 3,
-} as const satisfies Logging
 
 export interface Healthcheck {
   readonly test: HealthTest

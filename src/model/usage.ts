@@ -11,6 +11,21 @@ export interface UsageRow extends Usage {
   readonly container: string | null
   readonly id: string | null
   readonly state: StateWord | null
+  /** Of a container: what was put into it from outside, and is in the numbers above, too. */
+  readonly execs: readonly ExecUsage[]
+}
+
+/** What one `pak exec` or health check has running in a container. */
+export interface ExecUsage {
+  /** Of the oldest process that is left of it, as this host numbers it. */
+  readonly pid: number
+  readonly command: string
+  readonly pids: number
+  readonly cpuPercent: number
+  /** On cgroup v2 also of processes that have ended. */
+  readonly cpuUsageUsec: number
+  /** Resident pages, shared ones included. */
+  readonly memoryBytes: number
 }
 
 export interface Usage {
@@ -69,6 +84,8 @@ export interface ProcessRow {
   readonly memoryBytes: number
   /** Came through `pak exec` or a health check, by itself or as a child of one that did. */
   readonly exec: boolean
+  /** With which others: the pid of the oldest of them, as `ExecUsage` has it. `null`: the container's own. */
+  readonly session: number | null
   /** Arguments with blanks between them, cut after 4096 bytes; `[name]` where there are none. */
   readonly command: string
 }

@@ -1,23 +1,22 @@
-import {
-  type Attachment,
-  type Bandwidth,
-  type ContainerSpec,
-  type Device,
-  FILE_LOGGING,
-  type Healthcheck,
-  type HealthTest,
-  type Hook,
-  type Logging,
-  type Mount,
-  type NamespaceMode,
-  type NetworkMode,
-  type PublishedPort,
-  type RestartPolicy,
-  type RootSource,
-  type SecurityOptions,
-  type Ulimit,
+import type {
+  Attachment,
+  Bandwidth,
+  ContainerSpec,
+  Device,
+  Healthcheck,
+  HealthTest,
+  Hook,
+  Mount,
+  NamespaceMode,
+  NetworkMode,
+  PublishedPort,
+  RestartPolicy,
+  RootSource,
+  SecurityOptions,
+  Ulimit,
 } from '../model/desired.ts'
 import type { IoLimit, Limits } from '../model/limits.ts'
+import { addressText, FILE_LOGGING, type Logging } from '../model/logging.ts'
 import { type Compare, entries, fields, keyed, unordered, value } from './compare.ts'
 import { bytesText, cpuText, durationText } from './quantity.ts'
 
@@ -216,7 +215,12 @@ function compareHooks(path: string): Compare<readonly Hook[]> {
 
 function loggingText(logging: Logging): string {
   if (logging.driver === 'none') return 'none'
-  return `${bytesText(logging.maxBytes)} x ${logging.maxFiles}`
+  const kept = `${bytesText(logging.maxBytes)} x ${logging.maxFiles}`
+  if (logging.driver === 'file') return kept
+  const { driver, tag } = logging
+  if (driver === 'journald') return [driver, tag, ...logging.labels, kept].join(', ')
+  const { address, facility, format } = logging
+  return [driver, addressText(address), facility, format, tag, kept].join(', ')
 }
 
 function restartText({ name, maxRetries }: RestartPolicy): string {

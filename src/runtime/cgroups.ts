@@ -3,6 +3,7 @@ import { PakError } from '../errors.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { hasOwnMounts } from '../kernel/mount.ts'
 import type { Limits } from '../model/limits.ts'
+import { type ExecCgroup, execCgroups, makeExecCgroup } from './cgroup-exec.ts'
 import { freeze, isFrozen, thaw } from './cgroup-freezer.ts'
 import { killCgroup, processesOf } from './cgroup-kill.ts'
 import { lacking } from './cgroup-lacking.ts'
@@ -49,6 +50,10 @@ export interface CgroupHost {
   /** Processes that the kernel killed in there for memory, ever. */
   oomKills(path: string): Promise<number>
   pids(path: string): Promise<readonly number[]>
+  /** v2: make a cgroup in there for a further process, without limits of its own, and return its folder. */
+  makeExec(path: string, name: string): Promise<string>
+  /** Those of them that somebody is in; none on v1. */
+  execs(path: string): Promise<readonly ExecCgroup[]>
   /** Whether its processes get no time, because it or a cgroup above it is frozen. */
   isFrozen(path: string): boolean
   /** Resolves when all of its processes stand still. PakError `host` where the kernel has no freezer. */
@@ -89,6 +94,8 @@ export async function detectCgroups(kernel: Kernel): Promise<CgroupHost> {
     cpuUsec: (path) => readCpuUsec(kernel, mounts, path),
     oomKills: (path) => readOomKills(kernel, mounts, path),
     pids: (path) => processesOf(kernel, mounts, path),
+    makeExec: (path, name) => makeExecCgroup(kernel, mounts, { path, name }),
+    execs: (path) => execCgroups(kernel, mounts, path),
     isFrozen: (path) => isFrozen(kernel, mounts, path),
     freeze: (path) => freeze(kernel, mounts, path),
     thaw: (path) => thaw(kernel, mounts, path),

@@ -51,6 +51,8 @@ export interface RuntimeExec {
   readonly process: OciProcess
   /** A folder that does not exist yet. */
   readonly scratch: string
+  /** Name of a cgroup within the container's that it begins in; `null`: in the container's. */
+  readonly cgroup: string | null
 }
 
 interface Program {
@@ -74,9 +76,10 @@ export async function execInvocation(
   const file = posix.join(exec.scratch, 'process.json')
   await kernel.replaceFile(file, JSON.stringify(exec.process))
   const log = ['--log', posix.join(exec.scratch, 'log'), '--log-format', 'json']
+  const cgroup = exec.cgroup === null ? [] : ['--cgroup', exec.cgroup]
   return {
     file: program.path,
-    args: ['--root', program.root, ...log, 'exec', '--process', file, exec.id],
+    args: ['--root', program.root, ...log, 'exec', ...cgroup, '--process', file, exec.id],
     env: program.env,
     scratch: exec.scratch,
   }

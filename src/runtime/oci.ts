@@ -38,6 +38,8 @@ export interface OciRuntime {
   list(): Promise<readonly string[]>
   /** Prepare a further process in a container; PakError when it has no such command. */
   exec(exec: RuntimeExec): Promise<RuntimeInvocation>
+  /** Whether it can begin a further process in a cgroup within the container's. Asked once. */
+  takesCgroup(): Promise<boolean>
 }
 
 interface RuntimeOptions {
@@ -76,6 +78,7 @@ export async function ociRuntime(kernel: Kernel, options: RuntimeOptions): Promi
         if (!(error instanceof PakError && GONE.test(error.message))) throw error
       },
     )
+  let takes: Promise<boolean> | null = null
   return {
     name,
     path,
@@ -105,6 +108,12 @@ export async function ociRuntime(kernel: Kernel, options: RuntimeOptions): Promi
       return stdout.split('\n').filter((line) => line !== '')
     },
     exec: (exec) => execInvocation(kernel, { path, root, env: environment }, exec),
+    takesCgroup: () => {
+      takes ??= kernel
+        .run(path, ['exec', '--help'], { env: environment })
+        .then(({ stdout }) => stdout.includes('--cgroup'))
+      return takes
+    },
   }
 }
 

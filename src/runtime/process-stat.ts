@@ -64,25 +64,3 @@ export function parseStatus(text: string): ProcessStatus | null {
   const kibibytes = Number(/^VmRSS:\s+(\d+) kB/m.exec(text)?.[1] ?? 0)
   return { uid: Number(uid), innerPid: Number(pids.at(-1)), residentBytes: kibibytes * 1024 }
 }
-
-/**
- * Pids of processes that were put into the container from outside, and of what they started: up the
- * parents they lead to somebody else than the container's first process.
- */
-export function broughtIn(
-  processes: readonly Pick<ProcessStat, 'pid' | 'parentPid'>[],
-  firstPid: number,
-): ReadonlySet<number> {
-  const parents = new Map(processes.map(({ pid, parentPid }) => [pid, parentPid]))
-  const isOwn = (pid: number): boolean => {
-    // Read one after another, parents could even form a ring.
-    for (let [at, steps] = [pid, 0]; steps <= parents.size; steps += 1) {
-      if (at === firstPid) return true
-      const parent = parents.get(at)
-      if (parent === undefined) return false
-      at = parent
-    }
-    return false
-  }
-  return new Set([...parents.keys()].filter((pid) => !isOwn(pid)))
-}

@@ -47,7 +47,7 @@ export function processFrame({
   user,
   security,
 }: ProcessInput): Omit<OciProcess, 'args' | 'env'> {
-  const { capabilities, rlimits, noNewPrivileges, apparmor } = security
+  const { capabilities, rlimits, oomScoreAdj, noNewPrivileges, apparmor } = security
   const cwd = spec.workingDir ?? image?.workingDir ?? '/'
   return {
     terminal: false,
@@ -56,8 +56,7 @@ export function processFrame({
     capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities },
     rlimits,
     noNewPrivileges,
-    // Not even zero unasked: without CAP_SYS_RESOURCE nobody may lower what pak itself has.
-    ...(spec.oomScoreAdj === 0 ? {} : { oomScoreAdj: spec.oomScoreAdj }),
+    ...(oomScoreAdj === null ? {} : { oomScoreAdj }),
     ...(apparmor === null ? {} : { apparmorProfile: apparmor }),
   }
 }

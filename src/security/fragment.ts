@@ -23,6 +23,8 @@ export interface SecurityFragment {
   readonly maskedPaths: readonly string[]
   readonly readonlyPaths: readonly string[]
   readonly rlimits: ClampedRlimits['rlimits']
+  /** `null`: what pak itself has, which every process inherits, is what is wanted, or as little as may be set. */
+  readonly oomScoreAdj: number | null
   readonly devices: readonly GrantedDevice[]
   /** All devices of the host, whether they have a node or not. */
   readonly anyDevice: boolean
@@ -36,6 +38,8 @@ export interface SecurityHost {
   readonly architecture: string
   readonly capabilities: readonly string[]
   readonly limits: ReturnType<typeof parseLimits>
+  /** Pak's own: less only with CAP_SYS_RESOURCE (proc_pid_oom_score_adj(5)). */
+  readonly oomScoreAdj: number
   /** `fs.nr_open`, the most that `nofile` may be. */
   readonly nrOpen: number
   readonly seccomp: boolean
@@ -64,9 +68,10 @@ const DEFAULT_NR_OPEN = 1_048_576
 
 /** `runtime` is the OCI runtime's name or path: only crun has a way to take BPF. */
 export async function securityHost(kernel: Kernel, runtime: string): Promise<SecurityHost> {
-  const [status, limits, nrOpen, apparmor] = await Promise.all([
+  const [status, limits, oomScoreAdj, nrOpen, apparmor] = await Promise.all([
     kernel.readText('/proc/self/status'),
     kernel.readText('/proc/self/limits'),
+    kernel.readText('/proc/self/oom_score_adj'),
     kernel.readText('/proc/sys/fs/nr_open'),
     kernel.readText('/sys/module/apparmor/parameters/enabled'),
   ])
@@ -74,6 +79,7 @@ export async function securityHost(kernel: Kernel, runtime: string): Promise<Sec
     architecture: process.arch,
     capabilities: capabilitiesOfMask(/^CapEff:\s*([0-9a-f]+)$/m.exec(status ?? '')?.[1] ?? ''),
     limits: parseLimits(limits ?? ''),
+    oomScoreAdj: Number(oomScoreAdj?.trim() ?? 0),
     nrOpen: Number(nrOpen?.trim() ?? DEFAULT_NR_OPEN),
     seccomp: /^Seccomp:/m.test(status ?? ''),
     apparmor: apparmor?.trim() === 'Y',
@@ -93,11 +99,11 @@ export function joinFragment(
     privileged: spec.privileged,
     available: host.capabilities,
   })
-  const { rlimits, notes } = clampRlimits(spec.ulimits, {
-    limits: host.limits,
-    mayRaise: host.capabilities.includes('CAP_SYS_RESOURCE'),
-    nrOpen: host.nrOpen,
-  })
+  const mayRaise = host.capabilities.includes('CAP_SYS_RESOURCE')
+  const { limits, nrOpen } = host
+  const { rlimits, notes } = clampRlimits(spec.ulimits, { limits, mayRaise, nrOpen })
+  const wanted = spec.oomScoreAdj
+  const oomScoreAdj = mayRaise ? wanted : Math.max(wanted, host.oomScoreAdj)
   const bare = spec.privileged || spec.security.unmaskPaths
   return {
     capabilities,
@@ -107,9 +113,17 @@ export function joinFragment(
     maskedPaths: bare ? [] : MASKED_PATHS,
     readonlyPaths: bare ? [] : READONLY_PATHS,
     rlimits,
+    oomScoreAdj: oomScoreAdj === host.oomScoreAdj ? null : oomScoreAdj,
     devices,
     anyDevice: spec.privileged,
-    notes: [...notes, ...missing.map((name) => `capability ${name}: this host has none to give`)],
+    notes: [
+      ...notes,
+      ...missing.map((name) => `capability ${name}: this host has none to give`),
+      // Nobody asked for the default.
+      ...(wanted === 0 || wanted === oomScoreAdj
+        ? []
+        : [`oom_score_adj ${wanted} raised to ${oomScoreAdj}, less may not be set on this host`]),
+    ],
   }
 }
 

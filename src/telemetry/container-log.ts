@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { type CriLine, nanoseconds, parseLine } from './cri.ts'
+import type { Cursor } from './forward/cursor.ts'
 import { brokenStreams, type Generation, generationsOf, isMissing, orNull } from './generations.ts'
 import type { LogSource } from './sources.ts'
 import { tailStart } from './tail.ts'
@@ -43,6 +44,7 @@ export class ContainerLog {
   #offset = 0
   #rest: Buffer = Buffer.alloc(0)
   #order = 0n
+  #missed = 0
   readonly #begun = new Map<CriLine['stream'], LogEntry>()
 
   constructor(source: LogSource) {
@@ -66,6 +68,32 @@ export class ContainerLog {
       missing -= found.lines
       if (missing <= 0) return
     }
+  }
+
+  /** Start there, or at the oldest line there is where that file is gone. */
+  async resume({ number, offset }: Cursor): Promise<void> {
+    const files = generationsOf(this.source.path)
+    const file = files.find((one) => one.number === null || one.number >= number) ?? files[0]
+    await this.#open(file ?? null, files)
+    if (file?.number === number) {
+      this.#offset = offset
+      if (offset > 0) this.#broken = []
+    } else if (file !== undefined) this.#missed += Math.max(1, (file.number ?? 0) - number)
+  }
+
+  /** Where the first line begins that has not been handed on; `null` while nobody can tell. */
+  position(): Cursor | null {
+    if (this.#begun.size > 0) return null
+    const files = generationsOf(this.source.path)
+    const number = files.find(({ inode }) => inode === this.#inode)?.number ?? null
+    return number === null ? null : { number, offset: this.#offset - this.#rest.length }
+  }
+
+  /** How many files were gone before they were read, since this was asked last. */
+  missed(): number {
+    const missed = this.#missed
+    this.#missed = 0
+    return missed
   }
 
   /** The next entries; empty at the end of what there is now. */
@@ -128,7 +156,7 @@ export class ContainerLog {
     const broken = this.#broken
     await this.#open(next, files)
     if (follows) this.#broken = broken
-    else if (!isFirst) this.#leap()
+    else if (!isFirst) this.#leap(number, next)
     return this.#file !== null
   }
 
@@ -137,7 +165,8 @@ export class ContainerLog {
   }
 
   /** Files are missing before this one: what had begun there has no end here. */
-  #leap(): void {
+  #leap(number: number | null, next: Generation): void {
+    this.#missed += Math.max(1, (next.number ?? 0) - (number ?? next.number ?? 0) - 1)
     this.#begun.clear()
     if (this.#number !== null && this.#broken.length === 0) this.#broken = ['first']
   }

@@ -14,6 +14,7 @@ import {
 import { symlink } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { parseLine } from './cri.ts'
+import { type Cursor, removeCursor } from './forward/cursor.ts'
 import {
   brokenPath,
   generationPath,
@@ -64,6 +65,13 @@ export async function beginLog(logPath: string, { maxBytes, maxFiles }: Rotation
   return maxBytes - (isFull ? 0 : size)
 }
 
+/** Where what is written from now on begins; `null` while the file has no number. */
+export function endOfLog(logPath: string): Cursor | null {
+  const number = linkedNumber(logPath, logPath)
+  if (number === null) return null
+  return { number, offset: orNull(() => statSync(logPath))?.size ?? 0 }
+}
+
 /** After the monitor went on to another file: give it the next, and let the oldest go. */
 export function advanceLog(logPath: string, maxFiles: number): void {
   const next = `${logPath}${NEXT}`
@@ -84,6 +92,7 @@ export function removeLog(logPath: string): void {
   rmSync(logPath, { force: true })
   rmSync(`${logPath}${NEXT}`, { force: true })
   rmSync(brokenPath(logPath), { force: true })
+  removeCursor(logPath)
   for (const number of numbers) removeGeneration(generationPath(logPath, number))
 }
 

@@ -36,12 +36,12 @@ export async function composePeer(text: ManifestText = manifest): Promise<Peer |
 }
 
 /** What it printed; `null` when it did not work. */
-function docker(...args: readonly string[]): string | null {
+export function docker(...args: readonly string[]): string | null {
   const { status, stdout } = spawnSync('docker', args, { encoding: 'utf8' })
   return status === 0 ? stdout.trim() : null
 }
 
-async function importImage(folder: string): Promise<void> {
+export async function importImage(folder: string): Promise<void> {
   const rootfs = await busyboxRootfs(join(folder, 'rootfs'))
   execFileSync('tar', ['-C', rootfs, '-cf', join(folder, 'bb.tar'), '.'])
   execFileSync('docker', ['import', join(folder, 'bb.tar'), 'bb:latest'], { stdio: 'ignore' })

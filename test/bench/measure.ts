@@ -52,6 +52,17 @@ export function memoryOf(belongs: (process: ProcessFacts) => boolean): Memory {
   return { processes: chosen.length, rssKiB: sum('Rss'), pssKiB: sum('Pss') }
 }
 
+/** CPU time of all of them since they began, in milliseconds: USER_HZ is 100 on every architecture that Linux has. */
+export function cpuMsOf(belongs: (process: ProcessFacts) => boolean): number {
+  return processes()
+    .filter(belongs)
+    .reduce((total, { pid }) => {
+      const stat = readOrEmpty(`/proc/${pid}/stat`)
+      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+      return total + (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) * 10
+    }, 0)
+}
+
 export interface ProcessFacts {
   readonly pid: number
   readonly comm: string

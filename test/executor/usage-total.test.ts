@@ -12,6 +12,7 @@ const row = (usage: Partial<Usage>): UsageRow => ({
   container: 'shop-web-1',
   id: 'a',
   state: 'running',
+  execs: [],
 })
 
 test('a total adds up what runs', () => {

@@ -69,7 +69,11 @@ test('what belongs to later work says so', async () => {
     ['secrets: [a]', 'secrets are not supported yet'],
     ['deploy: { rollback_config: {} }', '`rollback_config` is not supported yet'],
     ['update_config: { order: start-first }', '`start-first` is not supported yet'],
-    ['logging: { driver: syslog }', 'logs are kept in files only'],
+    ['logging: { driver: gelf }', 'expected `file`, `json-file`, `local`, `syslog`, `journald`'],
+    [
+      'logging: { driver: syslog, options: { syslog-address: "tcp+tls://a" } }',
+      'syslog over TLS is not supported yet',
+    ],
     ['deploy: { resources: { reservations: { cpus: 1 } } }', 'the kernel reserves no CPUs'],
     ['ports: ["53:53/sctp"]', 'publishing sctp is not supported yet'],
     ['ports: ["[::1]:80:80"]', 'Linux cannot forward from ::1'],

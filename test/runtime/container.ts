@@ -99,7 +99,7 @@ export async function startContainer(
         const scratch = join(folder, `exec-${randomBytes(4).toString('hex')}`)
         const process = execProcess(input, wanted)
         try {
-          return await run(await runtime.exec({ id, pid, process, scratch }))
+          return await run(await runtime.exec({ id, pid, process, scratch, cgroup: null }))
         } catch (error) {
           if (error instanceof PakError) return { status: error.exitStatus, output: error.message }
           throw error

@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { broughtIn, parseStat, parseStatus } from '../../src/runtime/process-stat.ts'
+import { parseStat, parseStatus } from '../../src/runtime/process-stat.ts'
 
 const REST = '-1 4194560 1 2 3 4 150 25 0 0 20 0 3 0 98765 1000 50 18446744073709551615'
 
@@ -26,21 +26,6 @@ test('the innermost pid is the container’s', () => {
   const zombie = 'Name:\tx\nUid:\t0\t0\t0\t0\nNSpid:\t5\n'
   assert.equal(parseStatus(zombie), { uid: 0, innerPid: 5, residentBytes: 0 })
   assert.is(parseStatus('Name:\tx\n'), null)
-})
-
-test('who does not descend from the first process was brought in', () => {
-  const processes = [
-    { pid: 10, parentPid: 1 },
-    { pid: 11, parentPid: 10 },
-    { pid: 20, parentPid: 5 },
-    { pid: 21, parentPid: 20 },
-  ]
-  assert.equal([...broughtIn(processes, 10)], [20, 21])
-  const ring = [
-    { pid: 30, parentPid: 31 },
-    { pid: 31, parentPid: 30 },
-  ]
-  assert.equal([...broughtIn(ring, 10)], [30, 31])
 })
 
 test.run()

@@ -16,6 +16,7 @@ const HOST = {
   architecture: 'x64',
   capabilities: capabilitiesOfMask('1ffffffffff'),
   limits: {},
+  oomScoreAdj: 0,
   nrOpen: 1_048_576,
   seccomp: true,
   takesBpf: true,

@@ -1,7 +1,9 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { capabilitiesOfMask, containerCapabilities } from '../../src/security/capabilities.ts'
+import { joinFragment } from '../../src/security/fragment.ts'
 import { clampRlimits, parseLimits } from '../../src/security/rlimits.ts'
+import { PLAIN } from '../support/spec.ts'
 
 const ALL = capabilitiesOfMask('1ffffffffff')
 const request = { add: [], drop: [], privileged: false, available: ALL }
@@ -32,6 +34,15 @@ test('leaves out what the host cannot give, and names it', () => {
   assert.equal(missing, ['CAP_SYS_RESOURCE'])
 })
 
+const HOST = {
+  architecture: 'x64',
+  limits: {},
+  nrOpen: 1_048_576,
+  seccomp: true,
+  takesBpf: true,
+  apparmor: true,
+}
+
 const LIMITS = `Limit                     Soft Limit           Hard Limit           Units
 Max open files            1024                 20000                files
 Max locked memory         unlimited            unlimited            bytes
@@ -53,6 +64,23 @@ test('lowers rlimits to what may be set, and says so', () => {
   assert.ok(BigInt(JSON.stringify(unlimited.rlimits[0]?.hard)) < 2n ** 64n)
   const free = clampRlimits([{ name: 'nofile', soft: -1, hard: -1 }], { ...host, mayRaise: true })
   assert.equal(free.rlimits, [{ type: 'RLIMIT_NOFILE', soft: 1_048_576, hard: 1_048_576 }])
+})
+
+test('an OOM score is as low as the host lets it be, and never pak’s own by accident', () => {
+  const score = (wanted: number, own: number, capabilities: readonly string[]) => {
+    const host = { ...HOST, capabilities, oomScoreAdj: own }
+    const { oomScoreAdj, notes } = joinFragment({ ...PLAIN, oomScoreAdj: wanted }, host, [])
+    return [oomScoreAdj, notes.filter((note) => note.includes('oom_score_adj'))]
+  }
+  const weak = ALL.filter((name) => name !== 'CAP_SYS_RESOURCE')
+  assert.equal(score(-500, 0, ALL), [-500, []])
+  assert.equal(score(500, 0, weak), [500, []])
+  const note = 'oom_score_adj -500 raised to 0, less may not be set on this host'
+  assert.equal(score(-500, 0, weak), [null, [note]])
+  // As systemd starts the agent: the kernel must not spare containers as it spares pak.
+  assert.equal(score(0, -500, weak), [0, []])
+  assert.equal(score(0, 0, weak), [null, []])
+  assert.equal(score(0, 200, weak), [null, []])
 })
 
 test.run()

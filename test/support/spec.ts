@@ -1,5 +1,6 @@
-import { type ContainerSpec, FILE_LOGGING, type Service } from '../../src/model/desired.ts'
+import type { ContainerSpec, Service } from '../../src/model/desired.ts'
 import { NO_LIMITS } from '../../src/model/limits.ts'
+import { FILE_LOGGING } from '../../src/model/logging.ts'
 
 /** A service that says nothing but what it runs. */
 export const PLAIN: ContainerSpec = {

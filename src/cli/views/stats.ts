@@ -1,4 +1,4 @@
-import type { ProcessRow, UsageRow } from '../../model/usage.ts'
+import type { ExecUsage, ProcessRow, UsageRow } from '../../model/usage.ts'
 import { isLive } from '../commands/stats.ts'
 import type { Invocation } from '../grammar.ts'
 import type { Terminal } from '../terminal.ts'
@@ -16,10 +16,13 @@ export async function printStats(
   tables: AsyncIterable<readonly UsageRow[]>,
   invocation: Invocation,
 ): Promise<undefined> {
-  const { terminal } = invocation
+  const { flags, terminal } = invocation
   if (!isLive(invocation)) {
-    for await (const rows of tables)
-      await printList(rows, invocation, { columns: USAGE, name: label })
+    for await (const rows of tables) {
+      if (flags.on('quiet') || flags.text('format') === 'json')
+        await printList(rows, invocation, { columns: [], name: label })
+      else await terminal.print(usageText(rows))
+    }
     return
   }
   let begun = false
@@ -34,7 +37,7 @@ export function screenText(
   rows: readonly UsageRow[],
   { rows: height, columns: width }: Pick<Terminal['stdout'], 'rows' | 'columns'>,
 ): string {
-  const lines = tableText(rows, USAGE).trimEnd().split('\n')
+  const lines = usageText(rows).trimEnd().split('\n')
   // A terminal that does not know its size says 0.
   const shown = height > 1 ? lines.slice(0, height - 1) : lines
   const cut = (line: string) => (width > 0 ? line.slice(0, width) : line)
@@ -55,8 +58,26 @@ function label({ scope, project, service, container }: UsageRow): string {
   return scope === 'service' ? `${project}-${service} in all` : `${project} in all`
 }
 
-const USAGE: readonly Column<UsageRow>[] = [
-  { title: 'CONTAINER', text: label },
+/** What was put into a container from outside stands below it, in the columns that it has. */
+function usageText(rows: readonly UsageRow[]): string {
+  return tableText(
+    rows.flatMap((row): readonly UsageLine[] => [
+      { ...row, label: label(row) },
+      ...row.execs.map((exec) => ({ ...NO_NUMBERS, ...exec, label: execLabel(exec) })),
+    ]),
+    USAGE,
+  )
+}
+
+const COMMAND_LENGTH = 30
+
+function execLabel({ pid, command }: ExecUsage): string {
+  const shown = [...command].slice(0, COMMAND_LENGTH).join('')
+  return `  exec ${pid}: ${shown}${shown === command ? '' : '...'}`
+}
+
+const USAGE: readonly Column<UsageLine>[] = [
+  { title: 'CONTAINER', text: (row) => row.label },
   { title: 'CPU', text: (row) => percentText(row.cpuPercent) },
   { title: 'THROTTLED', text: (row) => secondsText(row.throttledUsec) },
   { title: 'MEMORY', text: (row) => bytesText(row.memoryBytes) },
@@ -76,9 +97,35 @@ const PROCESSES: readonly Column<ProcessRow>[] = [
   { title: 'CPU', text: ({ cpuPercent }) => percentText(cpuPercent) },
   { title: 'TIME', text: ({ cpuUsageUsec }) => secondsText(cpuUsageUsec) },
   { title: 'MEMORY', text: ({ memoryBytes }) => bytesText(memoryBytes) },
-  { title: 'EXEC', text: ({ exec }) => (exec ? 'yes' : 'no') },
+  { title: 'EXEC', text: ({ session }) => (session === null ? '-' : String(session)) },
   { title: 'COMMAND', text: ({ command }) => command },
 ]
+
+type UsageLine = { readonly label: string } & Pick<
+  UsageRow,
+  | 'cpuPercent'
+  | 'throttledUsec'
+  | 'memoryBytes'
+  | 'memoryLimitBytes'
+  | 'memoryPeakBytes'
+  | 'oomKills'
+  | 'pids'
+  | 'netRxBytes'
+  | 'netTxBytes'
+  | 'blockReadBytes'
+  | 'blockWriteBytes'
+>
+
+const NO_NUMBERS = {
+  throttledUsec: null,
+  memoryLimitBytes: null,
+  memoryPeakBytes: null,
+  oomKills: null,
+  netRxBytes: null,
+  netTxBytes: null,
+  blockReadBytes: null,
+  blockWriteBytes: null,
+} satisfies Partial<UsageLine>
 
 const percentText = (value: number | null): string =>
   value === null ? '-' : `${value.toFixed(1)}%`

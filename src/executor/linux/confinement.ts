@@ -39,8 +39,9 @@ function findings(host: LinuxHost, steps: readonly Step[]): Promise<readonly Fin
 }
 
 /** The default profile is nobody's wish, and looks the same in every container. */
-const isParticular = ({ ulimits, capAdd, devices, security }: ContainerSpec): boolean =>
+const isParticular = ({ ulimits, capAdd, devices, security, ...rest }: ContainerSpec): boolean =>
   ulimits.length + capAdd.length + devices.length > 0 ||
+  rest.oomScoreAdj !== 0 ||
   typeof security.seccomp !== 'string' ||
   security.apparmor !== null
 

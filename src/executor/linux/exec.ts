@@ -10,10 +10,18 @@ import { imageConfig } from './bundle.ts'
 import type { LinuxHost } from './host.ts'
 import { currentRun } from './runs.ts'
 
-/** How to run a further process in a running container, confined exactly like its first one. */
-export async function execInvocation(
+/** How somebody runs a further process in a running container, confined exactly like its first one. */
+export const execInvocation = (host: LinuxHost, request: ExecRequest): Promise<ExecInvocation> =>
+  invocation(host, request, 'own')
+
+/** The same for a health check or a hook, which nobody counts by itself: it stays in the container's cgroup. */
+export const innerInvocation = (host: LinuxHost, request: ExecRequest): Promise<ExecInvocation> =>
+  invocation(host, request, "container's")
+
+async function invocation(
   host: LinuxHost,
   request: ExecRequest,
+  place: 'own' | "container's",
 ): Promise<ExecInvocation> {
   const { containers } = await host.records.of(request.project)
   const record = containers.get(request.container)
@@ -21,7 +29,8 @@ export async function execInvocation(
   if (record === undefined || run === null || !(await isAlive(host.kernel, run)))
     throw new PakError('conflict', `exec in \`${request.container}\`: it is not running`)
   // A process that joins a frozen cgroup would hang, and its caller with it.
-  if (host.cgroups.isFrozen(host.layout.cgroup(request.project, record.name)))
+  const path = host.layout.cgroup(request.project, record.name)
+  if (host.cgroups.isFrozen(path))
     throw new PakError('conflict', `exec in \`${request.container}\`: it is paused`, {
       hint: `pak unpause ${record.service}`,
     })
@@ -45,8 +54,12 @@ export async function execInvocation(
     { spec: record.spec, image, name: record.name, user, security },
     request,
   )
-  const scratch = join(host.layout.bundle(record.id), `exec-${host.newId().slice(0, 16)}`)
-  return host.oci.exec({ id: record.id, pid: run.pid, process, scratch })
+  const name = `exec-${host.newId().slice(0, 16)}`
+  const scratch = join(host.layout.bundle(record.id), name)
+  const own = place === 'own' && host.cgroups.version === 2 && (await host.oci.takesCgroup())
+  const exec = { id: record.id, pid: run.pid, process, scratch, cgroup: own ? name : null }
+  const how = await host.oci.exec(exec)
+  return { ...how, cgroup: own ? await host.cgroups.makeExec(path, name) : null }
 }
 
 export interface ExecEnd {
@@ -58,10 +71,12 @@ export interface ExecEnd {
 /** After a command has ended: its exit status, see `execExitCode`; what `execInvocation` made is removed. */
 export async function endExec(
   kernel: Kernel,
-  { scratch }: ExecInvocation,
+  { scratch, cgroup }: ExecInvocation,
   end: ExecEnd,
 ): Promise<number> {
   const log = await kernel.readText(join(scratch, 'log'))
   await kernel.removeTree(scratch)
+  // What the command left running is still in there: then the next `exec` that finds it empty removes it.
+  if (cgroup !== null) await kernel.removeFolder(cgroup)
   return execExitCode({ ...end, log })
 }

@@ -4,7 +4,7 @@ import type { Kernel } from '../../kernel/kernel.ts'
 import { statOf } from '../../kernel/process.ts'
 import { execExitCode } from '../../runtime/exec.ts'
 import type { ExecRequest } from '../executor.ts'
-import { execInvocation } from './exec.ts'
+import { innerInvocation } from './exec.ts'
 import type { LinuxHost } from './host.ts'
 
 export interface InsideRequest extends Omit<ExecRequest, 'tty'> {
@@ -20,7 +20,7 @@ export async function runInside(
   host: LinuxHost,
   request: InsideRequest,
 ): Promise<{ readonly exitCode: number; readonly output: string }> {
-  const invocation = await execInvocation(host, { ...request, tty: false })
+  const invocation = await innerInvocation(host, { ...request, tty: false })
   const { scratch } = invocation
   const pidFile = join(scratch, 'pid')
   const cgroup = host.layout.cgroup(request.project, request.container)

@@ -1,6 +1,7 @@
 import { PakError } from '../../errors.ts'
 import type { Limits } from '../../model/limits.ts'
 import type { Step } from '../../model/plan.ts'
+import type { CgroupHost } from '../../runtime/cgroups.ts'
 import { beyond } from '../../runtime/cpu-list.ts'
 import type { PreflightRequest } from '../executor.ts'
 import type { LinuxHost } from './host.ts'
@@ -23,6 +24,22 @@ function limitsOf(step: Step): readonly Limits[] {
   if (step.op === 'container.create' || step.op === 'container.update')
     return [step.args.spec.limits]
   return step.op === 'project.create' || step.op === 'project.update' ? [step.args.limits] : []
+}
+
+/** What holds less than it says: on v1 the kernel writes back for everybody, from nobody's cgroup. */
+export function weakLimits(
+  { version }: Pick<CgroupHost, 'version'>,
+  steps: readonly Step[],
+): readonly string[] {
+  if (version !== 1) return []
+  const paths = steps
+    .flatMap(limitsOf)
+    .flatMap(({ io }) => io.filter(({ writeBps, writeIops }) => (writeBps ?? writeIops) !== null))
+    .map(({ path }) => path)
+  return [...new Set(paths)].map(
+    (path) =>
+      `limits: on cgroup v1 a speed of writing to \`${path}\` holds for direct and synchronous writes, not for what goes through the page cache`,
+  )
 }
 
 /** What a container asks for past its project's ceiling. */

@@ -16,10 +16,12 @@ import { handlers } from './handlers.ts'
 import type { LinuxHost } from './host.ts'
 import { inspectProject } from './inspect.ts'
 import { type Layout, layoutOf, type Roots } from './layout.ts'
+import { weakLimits } from './limits.ts'
 import { LogKeeper } from './logs.ts'
 import { watchOom } from './oom.ts'
 import { Others } from './others.ts'
 import { preflight } from './preflight.ts'
+import { silentLoggers } from './preflight-logging.ts'
 import { projectProcesses } from './processes.ts'
 import { RecordStore } from './records.ts'
 import { startSentinel } from './sentinel.ts'
@@ -81,6 +83,8 @@ export function linuxExecutor(host: LinuxHost): Executor {
     cautions: async (request) => [
       ...(await cautions(host, request.steps)),
       ...(await firewallCautions(host, request.steps)),
+      ...(await silentLoggers(host, request.steps)),
+      ...weakLimits(host.cgroups, request.steps),
     ],
     run: <O extends Op>(op: O, steps: readonly StepOf<O>[], context: RunContext) =>
       handlers[op](host, steps, context),

@@ -1,9 +1,11 @@
 import { type FSWatcher, watch } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { PakError } from '../../errors.ts'
-import { FILE_LOGGING } from '../../model/desired.ts'
+import { FILE_LOGGING } from '../../model/logging.ts'
 import type { MonitorLog } from '../../runtime/monitor.ts'
+import { isThere } from '../../telemetry/generations.ts'
 import { advanceLog, beginLog, removeLog, rotatedLog } from '../../telemetry/rotation.ts'
+import { LogForwarders } from './forwarding.ts'
 import type { Layout } from './layout.ts'
 import type { ContainerRecord, RecordStore } from './records.ts'
 
@@ -21,13 +23,14 @@ export async function keepLogs(host: {
 }
 
 /**
- * Keeps the last files of every container's log. Monitors rotate by themselves; each rotation renames in
+ * Keeps the last files of every container's log, and has their lines sent where `logging` says so. Monitors rotate by themselves; each rotation renames in
  * the folder of the project's logs, where nothing else happens: one inotify watch a project, which
  * sleeps through all that is written.
  */
 export class LogKeeper implements Disposable {
   readonly #layout: Layout
   readonly #records: RecordStore
+  readonly #forwarders = new LogForwarders()
   readonly #watchers = new Map<string, FSWatcher>()
   /** Logs that are being looked at; true: something happened since. */
   readonly #busy = new Map<string, boolean>()
@@ -40,27 +43,36 @@ export class LogKeeper implements Disposable {
   /** Take up a project's logs, and what was missed of them. */
   async keep(project: string): Promise<void> {
     this.#watch(project)
-    for (const { name } of (await this.#records.of(project)).containers.values())
-      this.#look(project, name)
+    for (const record of (await this.#records.of(project)).containers.values()) {
+      this.#look(project, record.name)
+      const path = this.#layout.log(project, record.name)
+      // Of one that has never run, and of one on somebody's terminal, there is none.
+      if (isThere(path)) this.#forwarders.follow(project, record, path)
+    }
   }
 
   /** Before the monitor of a container starts. Null: nothing is to be kept, and what was is gone. */
-  async begin(project: string, { name, spec }: ContainerRecord): Promise<MonitorLog | null> {
+  async begin(project: string, record: ContainerRecord): Promise<MonitorLog | null> {
+    const { name, spec } = record
     const path = this.#layout.log(project, name)
     // A record from before there was this field has none.
     const logging = spec.logging ?? FILE_LOGGING
     if (logging.driver === 'none') {
+      this.#forwarders.begin(project, record, path)
       removeLog(path)
       return null
     }
     const mostBytes = await beginLog(path, logging)
+    this.#forwarders.begin(project, record, path)
     this.#watch(project)
     return { path, mostBytes }
   }
 
   /** When a container goes for good. */
   async remove(project: string, container: string): Promise<void> {
-    removeLog(this.#layout.log(project, container))
+    const path = this.#layout.log(project, container)
+    await this.#forwarders.finish(path)
+    removeLog(path)
   }
 
   forget(project: string): void {
@@ -70,6 +82,7 @@ export class LogKeeper implements Disposable {
 
   [Symbol.dispose](): void {
     for (const project of [...this.#watchers.keys()]) this.forget(project)
+    this.#forwarders[Symbol.dispose]()
   }
 
   #watch(project: string): void {

@@ -62,6 +62,7 @@ export async function launchOneOff(host: LinuxHost, launch: Launch): Promise<Exe
     args: ['--target', String(process.pid), '--mount', '--', ...runtime, ...run],
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C', LC_ALL: 'C' },
     scratch,
+    cgroup: null,
   }
 }
 

@@ -11,6 +11,7 @@ import type { PreflightRequest } from '../executor.ts'
 import { unconfinable } from './confinement.ts'
 import type { LinuxHost } from './host.ts'
 import { pastCeiling, unenforceable } from './limits.ts'
+import { missingLoggers } from './preflight-logging.ts'
 import { missingNetworks, missingTunnels, usedNetworks } from './preflight-networks.ts'
 
 /** What this machine cannot give to these steps, found before anything is touched. */
@@ -29,6 +30,7 @@ export async function preflight(
     missingNetworks(host, request),
     usedNetworks(host, request),
     missingTunnels(host, request),
+    missingLoggers(host, request.steps),
     unenforceable(host, request.steps),
     unconfinable(host, request.steps),
     pastCeiling(host, request),

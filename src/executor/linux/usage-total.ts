@@ -52,6 +52,7 @@ export function serviceRow(rows: readonly UsageRow[]): UsageRow {
     container: null,
     id: null,
     state: null,
+    execs: [],
   }
 }
 

@@ -6,6 +6,7 @@ import { parseTraffic, type Traffic } from '../../network/traffic.ts'
 import type { CgroupUsage } from '../../runtime/cgroup-usage.ts'
 import { readStat, readStatus } from '../../runtime/process-stat.ts'
 import type { SampleRequest } from '../executor.ts'
+import { type ExecTimes, execTimes, execUsage } from './exec-usage.ts'
 import type { LinuxHost } from './host.ts'
 import type { ContainerRecord, Run } from './records.ts'
 import { NOTHING, percent, rounded, serviceRow } from './usage-total.ts'
@@ -16,6 +17,7 @@ const BATCH = 16
 interface Reading {
   readonly atMs: number
   readonly cpuUsec: number
+  readonly execs: ExecTimes
 }
 
 /** See `Executor.usage`. Read from the kernel's files only; what has ended meanwhile is no error. */
@@ -28,7 +30,7 @@ export async function projectUsage(
   if (before.size > 1) await sleep(sampleMs, undefined, { ...(signal && { signal }) })
   const rows: UsageRow[] = []
   for (const record of await recordsOf(host, project)) {
-    rows.push(containerRow(host, project, { record, before: before.get(record.id) }))
+    rows.push(await containerRow(host, project, { record, before: before.get(record.id) }))
     if (rows.length % BATCH === 0) await breathe()
   }
   const services = [...new Set(rows.map(({ service }) => service))].flatMap((service) => {
@@ -49,13 +51,16 @@ async function readings(
   project: string,
 ): Promise<ReadonlyMap<string, Reading | null>> {
   const found = new Map<string, Reading | null>()
-  const read = (path: string): Reading | null => {
+  const read = (path: string, execs: ExecTimes): Reading | null => {
     const cpuUsec = host.cgroups.cpuUsec(path)
-    return cpuUsec === null ? null : { atMs: performance.now(), cpuUsec }
+    return cpuUsec === null ? null : { atMs: performance.now(), cpuUsec, execs }
   }
-  for (const { id, name, run } of await recordsOf(host, project))
-    if (run !== null) found.set(id, read(host.layout.cgroup(project, name)))
-  found.set(project, read(host.layout.projectCgroup(project)))
+  for (const record of await recordsOf(host, project)) {
+    if (record.run === null) continue
+    const execs = await execTimes(host, project, record)
+    found.set(record.id, read(host.layout.cgroup(project, record.name), execs))
+  }
+  found.set(project, read(host.layout.projectCgroup(project), new Map()))
   return found
 }
 
@@ -64,18 +69,24 @@ interface Observed {
   readonly before: Reading | null | undefined
 }
 
-function containerRow(host: LinuxHost, project: string, { record, before }: Observed): UsageRow {
+async function containerRow(
+  host: LinuxHost,
+  project: string,
+  { record, before }: Observed,
+): Promise<UsageRow> {
   const { id, name: container, service, run } = record
   const identity = { scope: 'container', project, service, container, id } as const
+  const execs =
+    run === null ? [] : await execUsage(host, project, { record, before: before?.execs })
   const used = run === null ? null : host.cgroups.usage(host.layout.cgroup(project, container))
   const traffic = run === null ? null : trafficOf(host, record.spec.networkMode, run.pid)
   // Looked at last: all that was read of this pid was the container's, and no stranger's who got it since.
   if (run === null || used === null || !isThere(host, run))
-    return { ...identity, state: endedState(record), ...NOTHING }
+    return { ...identity, state: endedState(record), ...NOTHING, execs: [] }
   const usage = usageOf(used, { cpuPercent: percentSince(used, before), traffic })
   // Without the memory controller there is still what its first process has.
   const memoryBytes = used.workingSetBytes || (readStatus(host.kernel, run.pid)?.residentBytes ?? 0)
-  return { ...identity, state: used.frozen ? 'paused' : 'running', ...usage, memoryBytes }
+  return { ...identity, state: used.frozen ? 'paused' : 'running', ...usage, memoryBytes, execs }
 }
 
 function isThere({ kernel }: LinuxHost, { pid, startTicks }: Run): boolean {

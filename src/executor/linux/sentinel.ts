@@ -1,4 +1,5 @@
 import type { HostChange } from '../executor.ts'
+import { lookAtCni } from './cni-look.ts'
 import { type Differences, differences } from './drift.ts'
 import type { LinuxHost } from './host.ts'
 import type { ProjectRecords } from './records.ts'
@@ -38,7 +39,7 @@ export function startSentinel(
     }
   }
   const timer = setInterval(() => {
-    lookAtTunnels(host).then(() => guarded(look, onError), onError)
+    lookAhead(host).then(() => guarded(look, onError), onError)
   }, LOOK_EVERY_MS)
   let settling: NodeJS.Timeout | null = null
   const concerns = (events: string): boolean =>
@@ -61,6 +62,12 @@ export function startSentinel(
       table[Symbol.dispose]()
     },
   }
+}
+
+/** At what only programs can show. */
+async function lookAhead(host: LinuxHost): Promise<void> {
+  await lookAtTunnels(host)
+  for (const records of host.records.loaded()) await lookAtCni(host, records)
 }
 
 /** A look that fails is no reason to stop looking, nor to end the agent. */

@@ -12,7 +12,7 @@ import type { LinuxHost } from './host.ts'
 import type { ContainerRecord } from './records.ts'
 import { reserveAbove, reserves } from './reservations.ts'
 import { mountRoots } from './roots.ts'
-import { currentRun, release, statusOf } from './runs.ts'
+import { currentRun, isHeld, release, statusOf } from './runs.ts'
 
 /** A container on its way from record to process. What failed carries why, and is taken back at the end. */
 interface Launch {
@@ -123,7 +123,7 @@ async function pending(
       continue
     }
     launches.push({ record, index, pid: 0, log: null, running: false })
-    if (await host.kernel.exists(host.layout.bundle(record.id))) leftovers.push(record)
+    if (await isHeld(host, record)) leftovers.push(record)
   }
   await release(host, leftovers, context)
   return launches
@@ -185,6 +185,8 @@ async function letGo(
       await host.oci.start(record.id)
     const run = { ...process, startedAt, ...dueHooks(record) }
     launch.running = true
-    await host.records.putContainer(context.project, { ...record, run, exit: null, paused: false })
+    // With what plugins have said meanwhile.
+    const now = host.records.find(record.id)?.record ?? record
+    await host.records.putContainer(context.project, { ...now, run, exit: null, paused: false })
   })
 }

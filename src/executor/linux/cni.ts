@@ -79,7 +79,8 @@ export async function rejoinCni(
  * undone stays written down, and is tried again with the next release. Throws what they said.
  */
 export async function leaveCni(host: LinuxHost, id: string): Promise<void> {
-  if (Object.keys(now(host, id)?.cni ?? {}).length === 0) return
+  const begun = Object.keys(now(host, id)?.cni ?? {}).length > 0
+  if (!begun && !(await host.kernel.exists(netnsPath(host, id)))) return
   await inTurn(host, id, async () => {
     await leaveNow(host, id, null)
     await unpinNetns(host, id)
@@ -167,12 +168,24 @@ async function addOne(
   try {
     await addAttachment(chain, asked(host, { project, record, attached: begun }), told)
   } catch (error) {
-    await leaveNow(host, id, [name]).catch((second: unknown) => {
-      if (!(second instanceof PakError)) throw second
-    })
-    throw error
+    throw await undone(host, { id, name }, error)
   }
   await settleOne(host, project, { id, network, links })
+}
+
+/** Why it failed, with what of it could not be undone either. */
+async function undone(
+  host: LinuxHost,
+  { id, name }: { readonly id: string; readonly name: string },
+  why: unknown,
+): Promise<unknown> {
+  try {
+    await leaveNow(host, id, [name])
+    return why
+  } catch (error) {
+    if (!(error instanceof PakError && why instanceof PakError)) throw error
+    return new PakError(why.code, `${why.message}; and then ${error.message}`)
+  }
 }
 
 /** Every plugin has done its part: what came of it is the container's address, and maybe a bridge. */

@@ -38,8 +38,10 @@ export function startSentinel(
         tell({ project: records.name, cause: `drift: ${text}` })
     }
   }
+  const askPlugins = pluginLooks(host, onError)
   const timer = setInterval(() => {
-    lookAhead(host).then(() => guarded(look, onError), onError)
+    lookAtTunnels(host).then(() => guarded(look, onError), onError)
+    askPlugins()
   }, LOOK_EVERY_MS)
   let settling: NodeJS.Timeout | null = null
   const concerns = (events: string): boolean =>
@@ -64,10 +66,18 @@ export function startSentinel(
   }
 }
 
-/** At what only programs can show. */
-async function lookAhead(host: LinuxHost): Promise<void> {
-  await lookAtTunnels(host)
-  for (const records of host.records.loaded()) await lookAtCni(host, records)
+/** Plugins take their time, or hang: what they say is seen at a later look, and nothing waits for it. */
+function pluginLooks(host: LinuxHost, onError: (error: unknown) => void): () => void {
+  let busy = false
+  return () => {
+    if (busy) return
+    busy = true
+    Promise.all(host.records.loaded().map((records) => lookAtCni(host, records)))
+      .catch(onError)
+      .finally(() => {
+        busy = false
+      })
+  }
 }
 
 /** A look that fails is no reason to stop looking, nor to end the agent. */

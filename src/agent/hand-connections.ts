@@ -49,12 +49,23 @@ function permit(observed: ObservedState, { container, wanted }: ConnectionReques
   if (there === undefined)
     throw new PakError('not_found', `container \`${container}\`: there is none`)
   const on = attachmentsOf(there.spec, there).map(({ network }) => network)
+  refuseCni(observed, container, 'connect' in wanted ? wanted.connect.network : wanted.disconnect)
   if ('connect' in wanted) requireJoinable(observed, there, { wanted: wanted.connect, on })
   else if (!on.includes(wanted.disconnect))
     throw new PakError(
       'not_found',
       `disconnect \`${container}\`: it is not on network \`${calledBy(wanted.disconnect)}\``,
     )
+}
+
+/** Only the file says what plugins are told of a container. */
+function refuseCni(observed: ObservedState, container: string, wanted: string): void {
+  const network = reachable(observed).find(({ spec }) => spec.name === wanted)
+  if (network?.spec.cni === undefined) return
+  const why = `plugins make network \`${calledBy(wanted)}\``
+  throw new PakError('conflict', `reconnect \`${container}\`: ${why}`, {
+    hint: 'say in the file which containers are on it',
+  })
 }
 
 function requireJoinable(

@@ -44,20 +44,23 @@ function checkFixedAddresses(
 ): void {
   const taken = new Map<string, string>()
   const declared = new Set(draft.networks.map(({ value }) => value.name))
-  // What addresses a network of others has is not known here.
-  const externals = new Set(draft.externals.map(({ value }) => value.name))
+  // What addresses a network of others, or of plugins, has is not known here.
+  const unknown = new Set([
+    ...draft.externals.map(({ value }) => value.name),
+    ...draft.networks.flatMap(({ value }) => (value.cni === undefined ? [] : value.name)),
+  ])
   for (const { service, field } of enabled)
     for (const { network, ipv4 } of service.container.networks) {
       if (ipv4 === null) continue
       const at = partOf(namedPart(field, 'networks', network), 'ipv4_address')
       const key = `${network} ${ipv4}`
       const reason =
-        (externals.has(network) ? null : refusal(networks.get(network) ?? null, ipv4)) ??
+        (unknown.has(network) ? null : refusal(networks.get(network) ?? null, ipv4)) ??
         (service.replicas > 1 ? `${service.replicas} replicas cannot share one address` : null) ??
         (taken.has(key) ? `service \`${taken.get(key)}\` has this address already` : null)
       if (
         reason !== null &&
-        (declared.has(network) || externals.has(network) || network === 'default')
+        (declared.has(network) || unknown.has(network) || network === 'default')
       )
         reportAt(problems, at, reason)
       taken.set(key, service.name)

@@ -18,7 +18,9 @@ export function checkEnds(check: Check): void {
       for (const [key, address] of fixedOf(attachment)) {
         const place = `${attachment.network} ${address}`
         const reason =
-          (key === 'ipv6_address' && !externals.has(attachment.network)
+          (key === 'ipv6_address' &&
+          !externals.has(attachment.network) &&
+          network?.cni === undefined
             ? refusal6(network, address)
             : null) ??
           (draft.service.replicas > 1

@@ -1,6 +1,6 @@
 import type { PublishedPort } from '../model/desired.ts'
 import { hostsMeet } from '../model/port.ts'
-import { receiverOf } from '../model/receiver.ts'
+import { reachOf, receiverOf } from '../model/receiver.ts'
 import { type Check, reportAt } from './check.ts'
 import type { ServiceDraft } from './normalize.ts'
 import { parsePort } from './ports.ts'
@@ -33,8 +33,12 @@ export function checkPorts(check: Check): void {
 function checkFamily(check: Check, draft: ServiceDraft, port: PublishedPort): void {
   if (!port.hostIp.includes(':') || check.problems.covers(portField(draft, port).path)) return
   const declared = new Map(check.draft.networks.map(({ value }) => [value.name, value]))
-  const first = receiverOf(draft.service.container, (name) => declared.get(name)?.internal ?? false)
-  if (first !== null && declared.get(first)?.ipv6 !== undefined) return
+  const first = receiverOf(draft.service.container, (name) => {
+    const network = declared.get(name)
+    return network === undefined ? 'open' : reachOf(network)
+  })
+  const network = first === null ? undefined : declared.get(first)
+  if (network?.ipv6 !== undefined || network?.cni !== undefined) return
   const message =
     first === null
       ? 'a port of IPv6 needs a network'

@@ -1,4 +1,5 @@
 import { checkAddresses } from './check-addresses.ts'
+import { checkCni } from './check-cni.ts'
 import { checkConflicts } from './check-conflicts.ts'
 import { checkDependencies } from './check-dependencies.ts'
 import { checkEnds } from './check-ends.ts'
@@ -31,6 +32,7 @@ export function checkManifest(check: Check): void {
   checkExternals(check)
   checkPolicies(check)
   checkTunnels(check)
+  checkCni(check)
 }
 
 function checkSections({ draft, problems }: Check): void {

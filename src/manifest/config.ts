@@ -15,6 +15,7 @@ import type {
 } from '../model/desired.ts'
 import type { IoLimit, Limits } from '../model/limits.ts'
 import type { PolicyRule, PolicySide } from '../model/policy.ts'
+import { cniConfigOf } from './cni-config.ts'
 import { externalEntry, externalNames, renamed } from './external.ts'
 import { httpManifest } from './health-test.ts'
 import { loggingManifest } from './logging.ts'
@@ -124,6 +125,7 @@ function network(value: Network): Plain {
     gateway: value.overlay === undefined ? gateway : null,
     encrypted: ifTrue(value.overlay?.encrypted ?? false),
     peers: value.overlay === undefined ? null : byName(value.overlay.peers, peer),
+    cni: value.cni === undefined ? null : cniConfigOf(value.cni),
     attachable: attachable ?? null,
     labels: unlessEmpty(labels),
   })

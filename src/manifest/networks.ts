@@ -1,4 +1,5 @@
 import type { Attachment, NamespaceMode, Network, NetworkMode } from '../model/desired.ts'
+import { cniOf } from './cni.ts'
 import {
   attempt,
   type Context,
@@ -46,6 +47,7 @@ export function normalizeNetwork(context: Context, name: string, field: Field): 
     ...(takeBoolean(child(field, 'attachable'), false) ? { attachable: true } : {}),
     ...networkOptions(context, field, subnet),
     ...overlayOf(context, field, { name, subnet }),
+    ...cniOf(context, field),
   }
 }
 

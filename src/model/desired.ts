@@ -1,3 +1,4 @@
+import type { CniNetwork } from './cni.ts'
 import type { Limits } from './limits.ts'
 import type { Logging } from './logging.ts'
 import type { Policies } from './policy.ts'
@@ -286,8 +287,8 @@ export type NamespaceMode =
 
 export interface Network {
   readonly name: string
-  /** `vxlan`: a bridge as well, that a tunnel joins with those of other machines. */
-  readonly driver: 'bridge' | 'vxlan'
+  /** `vxlan`: a bridge as well, that a tunnel joins with those of other machines. `cni`: what plugins make. */
+  readonly driver: 'bridge' | 'vxlan' | 'cni'
   readonly internal: boolean
   /** CIDR; `null`: pak picks one that collides with nothing. */
   readonly subnet: string | null
@@ -308,6 +309,8 @@ export interface Network {
   readonly attachable?: true
   /** With `driver: vxlan`, and only then. */
   readonly overlay?: Overlay
+  /** With `driver: cni`, and only then. */
+  readonly cni?: CniNetwork
 }
 
 /** What the machines of a network agree on; all of them have the same file. */

@@ -40,9 +40,13 @@ function bucket(device: string, bits: number | null): readonly string[] {
   if (bits === null) return []
   if (!INTERFACE_NAME.test(device) || !Number.isSafeInteger(bits) || bits <= 0)
     throw new PakError('network', `bandwidth of \`${device}\`: refused`)
-  const burst = Math.max(LEAST_BURST, Math.ceil((bits / 8) * BURST_SECONDS))
+  const burst = burstBytes(bits)
   return [`qdisc replace dev ${device} root tbf rate ${bits}bit burst ${burst} latency 50ms`]
 }
+
+/** What may come at once at a rate of so many bits a second. */
+export const burstBytes = (bits: number): number =>
+  Math.max(LEAST_BURST, Math.ceil((bits / 8) * BURST_SECONDS))
 
 async function tcBatch(
   kernel: Kernel,

@@ -16,6 +16,10 @@ export const SETS = {
   links: 'type ifname . ifname',
   /** bridge . its gateway: where containers ask for names. */
   gateways: 'type ifname . ipv4_addr',
+  /** device . this host's address on it: the same on networks that plugins make. */
+  doors: 'type ifname . ipv4_addr',
+  /** Devices of those. */
+  askers: 'type ifname',
   /** What is masqueraded on its way out. */
   subnets: 'type ipv4_addr; flags interval',
   /** The same of IPv6. */
@@ -92,6 +96,10 @@ export function baseChains(dnsPort: number): readonly Chain[] {
           match: `iifname . ip daddr @gateways meta l4proto { tcp, udp } th dport 53 redirect to :${dnsPort}`,
           comment: dnsComment(dnsPort),
         },
+        {
+          match: `iifname . ip daddr @doors meta l4proto { tcp, udp } th dport 53 redirect to :${dnsPort}`,
+          comment: 'names on networks of plugins',
+        },
         { match: 'iifname . ip daddr vmap @services', comment: 'a service by its address' },
         { match: 'iifname . ip6 daddr vmap @services6', comment: 'a service by its address, ipv6' },
         ...TO_PUBLISHED,
@@ -104,7 +112,7 @@ export function baseChains(dnsPort: number): readonly Chain[] {
       ['filter', 'input', 0],
       [
         {
-          match: `iifname != "lo" iifname != @bridges meta l4proto { tcp, udp } th dport ${dnsPort} drop`,
+          match: `iifname != "lo" iifname != @bridges iifname != @askers meta l4proto { tcp, udp } th dport ${dnsPort} drop`,
           comment: 'names are for containers only',
         },
         {

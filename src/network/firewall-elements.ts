@@ -19,6 +19,8 @@ export interface FirewallNetwork {
   readonly subnet6?: string
   /** Its containers do not reach each other. */
   readonly isolated?: boolean
+  /** Of one that plugins make, all that pak's table knows: where names are asked for. */
+  readonly doors?: readonly { readonly device: string; readonly address: string }[]
   /** Frames of other machines come in by it, and from nobody but them. */
   readonly tunnel?: {
     readonly port: number
@@ -68,8 +70,9 @@ export interface FirewallElement {
 
 /** Everything that one network puts into the table. Throws `network` for a word outside its grammar. */
 export function networkElements(project: string, network: FirewallNetwork): FirewallElement[] {
-  const bridge = checkedBridge(network.bridge)
   const comment = `${projectWord(project)}/${nameWord(network.name)}`
+  if (network.doors !== undefined) return doorElements(network.doors, comment)
+  const bridge = checkedBridge(network.bridge)
   const gateway = formatAddress(parseAddress(network.gateway))
   const element = (set: SetName, key: string): FirewallElement => ({
     set,
@@ -89,6 +92,23 @@ export function networkElements(project: string, network: FirewallNetwork): Fire
     ...tunnelKeys(network).map(([set, key]) => element(set, key)),
   ]
 }
+
+function doorElements(
+  doors: NonNullable<FirewallNetwork['doors']>,
+  comment: string,
+): FirewallElement[] {
+  const devices = new Set(doors.map(({ device }) => checkedBridge(device)))
+  const places = doors.map(
+    ({ device, address }) => `${checkedBridge(device)} . ${formatAddress(parseAddress(address))}`,
+  )
+  return [
+    ...[...devices].map((key) => ({ set: 'askers' as const, key, value: null, comment })),
+    ...places.map((key) => ({ set: 'doors' as const, key, value: null, comment })),
+  ]
+}
+
+/** Networks of several projects may be one of the plugins': its door is there for all, whoever opened it. */
+export const isShared = ({ set }: FirewallElement): boolean => set === 'doors' || set === 'askers'
 
 function tunnelKeys({ tunnel }: FirewallNetwork): readonly (readonly [SetName, string])[] {
   if (tunnel === undefined) return []

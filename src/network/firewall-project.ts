@@ -4,10 +4,12 @@ import {
   type FirewallElement,
   type FirewallNetwork,
   hostPortOf,
+  isShared,
   networkElements,
   networkOf,
   ownerOf,
   type Publication,
+  placeOf,
   publicationOf,
   type ServiceAddress,
   serviceElements,
@@ -41,13 +43,16 @@ export function projectFirewall(
   if (facts.dnsPort !== expected.dnsPort) return { networks: [], published: [], services: [] }
   const own = facts.elements.filter((element) => ownerOf(element) === expected.project)
   const there = new Set(own.map(elementKey))
-  const held = (wanted: FirewallElement) => there.has(elementKey(wanted))
+  const places = new Set(facts.elements.filter(isShared).map(placeOf))
+  const held = (wanted: FirewallElement) =>
+    there.has(elementKey(wanted)) || (isShared(wanted) && places.has(placeOf(wanted)))
   const recorded = new Set(expected.networks.map(({ name }) => name))
   const whole = expected.networks
     .filter((network) => {
       const wanted = networkElements(expected.project, network)
       const extra = own.filter((element) => networkOf(element) === network.name)
-      return wanted.every(held) && extra.length === wanted.length
+      const keys = new Set(wanted.map(elementKey))
+      return wanted.every(held) && extra.every((element) => keys.has(elementKey(element)))
     })
     .map(({ name }) => name)
   const strays = own.flatMap((element) => networkOf(element) ?? []).filter((n) => !recorded.has(n))

@@ -8,6 +8,7 @@ import {
   elementKey,
   type FirewallElement,
   hostPortOf,
+  isShared,
   ownerOf,
   placeOf,
 } from './firewall-elements.ts'
@@ -250,7 +251,7 @@ function refuseTaken(wanted: readonly FirewallElement[], others: readonly Firewa
         `publish \`${portText(mine)}\`: taken by project \`${owner}\``,
       )
     const holder = places.get(placeOf(element))
-    if (holder !== undefined)
+    if (holder !== undefined && !isShared(element))
       throw new PakError(
         'conflict',
         `network \`${element.comment}\`: \`${element.key}\` belongs to project \`${holder}\``,
@@ -269,7 +270,7 @@ function baseScript(table: string, dnsPort: number): string[] {
 }
 
 /** One command per set, one element per line: a refusal names its line. */
-function elementScript(
+export function elementScript(
   verb: 'add' | 'delete',
   table: string,
   elements: readonly FirewallElement[],
@@ -289,6 +290,8 @@ const NAMES: Partial<Readonly<Record<SetName, number>>> = {
   internal: 1,
   links: 2,
   gateways: 1,
+  doors: 1,
+  askers: 1,
   services: 1,
   services6: 1,
 }

@@ -10,7 +10,7 @@ import type { ObservedState } from '../model/observed.ts'
 import { isOneOff } from '../model/one-off.ts'
 import type { PlannedPublication, PlannedServiceAddress } from '../model/plan.ts'
 import { hostText } from '../model/port.ts'
-import { receiverOf } from '../model/receiver.ts'
+import { type Reach, receiverOf } from '../model/receiver.ts'
 import { takesTraffic } from '../model/traffic.ts'
 import { placeOf, type Ranks } from './batches.ts'
 import { reachable } from './networks.ts'
@@ -149,14 +149,14 @@ function observedAffinity({ containers, firewall }: ObservedState, service: stri
 export function behind(
   members: readonly Member[],
   at: {
-    readonly internal: ReadonlyMap<string, boolean>
+    readonly reach: ReadonlyMap<string, Reach>
     readonly manner: (service: string) => Manner
     readonly all: boolean
   },
 ): Behind {
   const pick = at.all ? <T>(list: readonly T[]) => list : fittest
   return {
-    published: publications(members, at.internal)
+    published: publications(members, at.reach)
       .flatMap((group) => {
         const picked = pick(group)
         return picked.map(({ entry, member }): PlannedPublication => {
@@ -165,7 +165,7 @@ export function behind(
         })
       })
       .sort(byText(publicationText)),
-    services: addresses(members, at.manner)
+    services: addresses(members, at)
       .map(({ service, network, affinity, group }): PlannedServiceAddress => {
         const picked = pick(group)
         const targets = picked
@@ -193,10 +193,11 @@ function fittest<T extends Candidate>(group: readonly T[]): readonly T[] {
 }
 
 /** By host port: who publishes it. */
-function publications(members: readonly Member[], internal: ReadonlyMap<string, boolean>) {
+function publications(members: readonly Member[], reach: ReadonlyMap<string, Reach>) {
   const entries = members.flatMap((member) => {
-    const to = receiver(member, internal)
-    if (to === null) return []
+    const to = receiver(member, reach)
+    // What plugins publish is no business of the firewall's.
+    if (to === null || reach.get(to.network) === 'cni') return []
     const { network, ipv4, ipv6 } = to
     const six = ipv6 === undefined ? {} : { ipv6 }
     return member.spec.ports.map(({ hostIp, published, target, protocol }) => {
@@ -210,18 +211,29 @@ function publications(members: readonly Member[], internal: ReadonlyMap<string, 
 
 function receiver(
   { spec, connected }: Member,
-  internal: ReadonlyMap<string, boolean>,
+  reach: ReadonlyMap<string, Reach>,
 ): Attachment | null {
-  const name = receiverOf({ ...spec, connected }, (network) => internal.get(network) !== false)
+  const name = receiverOf({ ...spec, connected }, reachIn(reach))
   return [...spec.networks, ...connected].find(({ network }) => network === name) ?? null
 }
 
-function addresses(members: readonly Member[], manner: (service: string) => Manner) {
+/** Of a network that nobody knows nothing is expected. */
+const reachIn =
+  (reach: ReadonlyMap<string, Reach>) =>
+  (network: string): Reach =>
+    reach.get(network) ?? 'internal'
+
+function addresses(
+  members: readonly Member[],
+  { manner, reach }: Pick<Parameters<typeof behind>[1], 'manner' | 'reach'>,
+) {
   const attached = members
     .filter(({ spec, service }) => !isOneOff(spec) && manner(service).vip)
     .flatMap((member) =>
       member.spec.networkMode.kind === 'bridge'
-        ? member.spec.networks.map(({ network, ipv4 }) => ({ member, network, ipv4 }))
+        ? member.spec.networks
+            .filter(({ network }) => reach.get(network) !== 'cni')
+            .map(({ network, ipv4 }) => ({ member, network, ipv4 }))
         : [],
     )
   const groups = groupBy(attached, ({ member, network }) => `${member.service} ${network}`)

@@ -1,4 +1,4 @@
-import type { Network, Service } from '../model/desired.ts'
+import type { Attachment, Network, Service } from '../model/desired.ts'
 import type { ObservedState } from '../model/observed.ts'
 import type {
   FieldChange,
@@ -7,6 +7,7 @@ import type {
   PlannedPublication,
   Reason,
 } from '../model/plan.ts'
+import { type Reach, reachOf } from '../model/receiver.ts'
 import {
   type Behind,
   behind,
@@ -95,7 +96,7 @@ function pictureBefore({ observed }: FirewallSides): Picture {
   })
   const had = new Set(reachable(observed).flatMap(({ services }) => Object.keys(services)))
   const at = {
-    internal: internalBefore(observed),
+    reach: reachBefore(observed),
     manner: (service: string) => ({ vip: had.has(service), affinity: 'none' as const }),
   }
   const possible = behind(members, { ...at, all: true })
@@ -109,28 +110,42 @@ function pictureAt(sides: FirewallSides, moment: 'during' | 'after', done = 0): 
   const { observed, networks, units, services, batches = [] } = sides
   const members = membersAt(units, moment, { ranks: ranksOf(batches), done })
   const at = {
-    internal: internalAfter(observed, networks),
+    reach: reachAfter(observed, networks),
     manner: mannerOf(observed, services, members),
   }
   return {
     networks: networksAfter(observed, networks),
     ...behind(members, { ...at, all: false }),
     possible: behind(members, { ...at, all: true }),
-    policies: plannedPolicies(observed, services, members),
+    policies: plannedPolicies(observed, services, pakOnly(members, at.reach)),
   }
 }
 
-const internalBefore = (observed: ObservedState): ReadonlyMap<string, boolean> =>
-  new Map(reachable(observed).map(({ spec }) => [spec.name, spec.internal]))
+/** Without networks on which pak gives no addresses. */
+const pakOnly = (
+  members: readonly Member[],
+  reach: ReadonlyMap<string, Reach>,
+): readonly Member[] => {
+  if (![...reach.values()].includes('cni')) return members
+  const own = ({ network }: Attachment) => reach.get(network) !== 'cni'
+  return members.map(({ spec, connected, ...member }) => ({
+    ...member,
+    spec: { ...spec, networks: spec.networks.filter(own) },
+    connected: connected.filter(own),
+  }))
+}
 
-function internalAfter(
+const reachBefore = (observed: ObservedState): ReadonlyMap<string, Reach> =>
+  new Map(reachable(observed).map(({ spec }) => [spec.name, reachOf(spec)]))
+
+function reachAfter(
   observed: ObservedState,
   works: readonly NetworkWork[],
-): ReadonlyMap<string, boolean> {
+): ReadonlyMap<string, Reach> {
   const declared = works.flatMap(({ name, wanted }) =>
-    wanted === null ? [] : [[name, wanted.internal] as const],
+    wanted === null ? [] : [[name, reachOf(wanted)] as const],
   )
-  return new Map([...internalBefore(observed), ...declared])
+  return new Map([...reachBefore(observed), ...declared])
 }
 
 function networksAfter(observed: ObservedState, works: readonly NetworkWork[]): readonly string[] {

@@ -1,6 +1,7 @@
 import type { DesiredState, Network } from '../model/desired.ts'
 import type { ObservedNetwork, ObservedState } from '../model/observed.ts'
 import type { FieldChange, Reason } from '../model/plan.ts'
+import { cniChanges } from './cni.ts'
 import { value } from './compare.ts'
 import type { Scope } from './scope.ts'
 import { compareText, MISSING, ORPHAN, type Unit } from './unit.ts'
@@ -49,6 +50,7 @@ function declared(wanted: Network, observed: ObservedNetwork | null): NetworkWor
       observed.spec.overlay?.peers ?? [],
       wanted.overlay?.peers ?? [],
     ),
+    ...value('CNI_PATH')(observed.spec.cni?.path ?? [], wanted.cni?.path ?? []),
   ]
   if (live.length > 0) return { ...at, remove: null, create: { kind: 'changed', fields: live } }
   if (observed.drift === null) return { ...at, remove: null, create: null }
@@ -70,6 +72,7 @@ function networkChanges(wanted: Network, observed: ObservedNetwork): readonly Fi
     ...value(path('bridge'))(observed.spec.bridge ?? null, wanted.bridge ?? null),
     ...value(path('isolated'))(observed.spec.isolated ?? false, wanted.isolated ?? false),
     ...value(path('overlay'))(ownPart(observed.spec), ownPart(wanted)),
+    ...cniChanges(path('cni'), observed.spec.cni ?? null, wanted.cni ?? null),
   ]
 }
 

@@ -106,9 +106,12 @@ test('another record is another container, though its files say the same', () =>
   assert.is(host.isKnown(), false)
 })
 
-test('one that is paused is always looked at', () => {
+test('one that is paused, or on a network without a bridge of pak, is always looked at', () => {
   const host = machine()
   host.change({ paused: true })
+  assert.is(host.evidence(), null)
+  host.change({})
+  host.ports.delete('back')
   assert.is(host.evidence(), null)
 })
 

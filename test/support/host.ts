@@ -13,6 +13,8 @@ export const HOST_PROGRAMS: Readonly<Record<string, string>> = {
   zstd: 'zstd',
   ps: 'procps',
   dig: 'dnsutils',
+  iptables: 'iptables',
+  '/usr/lib/cni/bridge': 'containernetworking-plugins',
 }
 
 /**

@@ -27,7 +27,9 @@ export function hostLacks(...programs: readonly string[]): string | null {
   return missing.length === 0 ? null : `not installed: ${missing.join(', ')}`
 }
 
+/** By its name, or as an absolute path. */
 export function installed(program: string): boolean {
+  if (program.startsWith('/')) return existsSync(program)
   const folders = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin:/usr/bin:/bin`.split(delimiter)
   return folders.some((folder) => folder !== '' && existsSync(join(folder, program)))
 }

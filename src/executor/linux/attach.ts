@@ -16,6 +16,8 @@ import { block6 } from '../../network/ipam6.ts'
 import { parseCidr } from '../../network/ipv4.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
 import { forEach } from './batch.ts'
+import { joinCni, rejoinCni } from './cni.ts'
+import { brokenNetworks } from './cni-look.ts'
 import { type End, endsOf, outwardOf } from './ends.ts'
 import type { LinuxHost } from './host.ts'
 import { networksFor } from './joined.ts'
@@ -48,6 +50,8 @@ export async function attachContainers(
     if (outcome !== undefined && outcome !== null) throw outcome
     if (unshaped !== null && wiring.spec.bandwidth !== undefined) throw unshaped
     if (!whole && ownsNetwork(wiring)) await configure(host.kernel, wiring.pid, wiring.interfaces)
+    const container = created[index]
+    if (container !== undefined) await joinCni(host, context.project, container)
   })
 }
 
@@ -70,6 +74,8 @@ export async function rewire(
   await configure(host.kernel, pid, interfaces)
   const unshaped = await shapeAll(host, [wiring])
   if (unshaped !== null) throw unshaped
+  const broken = brokenNetworks(host, container.record)
+  await rejoinCni(host, projectName, { ...container, networks: broken })
 }
 
 /** Give a running container the one interface that its record has on a network; the others are not touched. */

@@ -1,14 +1,16 @@
 import { dirname, join } from 'node:path'
 import { PakError } from '../../errors.ts'
+import { staysAlive } from '../../kernel/process.ts'
 import type { StepOf } from '../../model/plan.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
 import { forEach } from './batch.ts'
+import { receivingCni, rejoinCni } from './cni.ts'
 import type { LinuxHost } from './host.ts'
 import { forgetLeases, forgetPlaces } from './joined.ts'
 import { addresses6Of, leaseAddresses } from './leases.ts'
 import { type ContainerRecord, containerRecord } from './records.ts'
 import { reserveAbove, reserves } from './reservations.ts'
-import { release } from './runs.ts'
+import { isHeld, release } from './runs.ts'
 
 /** Identity and storage: a record, addresses, folders. */
 export async function createContainers(
@@ -78,8 +80,7 @@ export async function removeContainers(
   const { containers } = await host.records.of(context.project)
   const records = steps.flatMap(({ args }) => containers.get(args.container) ?? [])
   const held: ContainerRecord[] = []
-  for (const record of records)
-    if (await host.kernel.exists(host.layout.bundle(record.id))) held.push(record)
+  for (const record of records) if (await isHeld(host, record)) held.push(record)
   await release(host, held, context)
   await host.kernel.removeTree(...records.map(({ id }) => host.layout.storage(id)))
   const outcomes = await forEach(steps, context, async ({ args }) => {
@@ -97,6 +98,14 @@ export async function removeContainers(
   return outcomes
 }
 
+/** Ports that plugins publish are theirs to change: they begin anew, with the container as it runs. */
+async function republish(host: LinuxHost, project: string, record: ContainerRecord): Promise<void> {
+  const { run } = record
+  const network = receivingCni(host, project, record.spec)
+  if (run === null || network === null || !staysAlive(host.kernel, run)) return
+  await rejoinCni(host, project, { record, pid: run.pid, networks: [network] })
+}
+
 /** Fields of class `live`: written into the running cgroup where they are limits, into the record always. */
 export async function updateContainers(
   host: LinuxHost,
@@ -108,11 +117,9 @@ export async function updateContainers(
     const record = containerRecord(records, 'update', args.container)
     if (args.fields.includes('limits') && record.run !== null)
       await host.cgroups.update(host.layout.cgroup(context.project, record.name), args.spec.limits)
-    await host.records.putContainer(context.project, {
-      ...record,
-      spec: args.spec,
-      dependsOn: args.dependsOn,
-    })
+    const now = { ...record, spec: args.spec, dependsOn: args.dependsOn }
+    await host.records.putContainer(context.project, now)
+    if (args.fields.includes('ports')) await republish(host, context.project, now)
   })
   if (steps.some(({ args }) => args.fields.includes('limits')))
     await reserveAbove(host, context.project)

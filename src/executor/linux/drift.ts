@@ -11,6 +11,7 @@ import {
   portsOf,
   readNetwork,
 } from '../../network/view.ts'
+import { cniDrift } from './cni-look.ts'
 import { endsOf, outwardOf } from './ends.ts'
 import type { LinuxHost } from './host.ts'
 import { everyServiceAddress, networksFor } from './joined.ts'
@@ -62,6 +63,7 @@ function containerDrift(
     ...strayDrift(host, project, { record, run }),
     ...thawDrift(host, project, record),
     ...wiringDrift(host, { record, run }, ground),
+    ...cniDrift(host, record),
     ...lostMounts(host, record, run).map((fact): Drift => ({ of: 'mounts', fact })),
   ]
 }
@@ -96,6 +98,7 @@ function groundOf(host: LinuxHost, { name: project, networks: own, containers }:
   const broken = new Map<string, string>()
   const ports = new Map<string, ReadonlySet<string>>()
   for (const [name, record] of networks) {
+    if (record.cni !== undefined) continue
     const fact = view === null ? null : formDrift(host, view, record)
     if (fact !== null) broken.set(name, fact)
     ports.set(name, portsOf(host.kernel, record.bridge))
@@ -142,7 +145,9 @@ function wiringDrift(host: LinuxHost, { record, run }: Running, ground: Ground):
   const attached = attachmentsOf(record.spec, record).flatMap(
     ({ network }) => ground.networks.get(network) ?? [],
   )
-  const whole = attached.filter(({ spec }) => !ground.broken.has(spec.name))
+  const whole = attached.filter(
+    ({ spec, cni }) => !ground.broken.has(spec.name) && cni === undefined,
+  )
   const facts = whole.flatMap(({ spec, bridge }) => {
     const port = { host: hostEnd(host, record, { network: spec.name, pid: run.pid }), bridge }
     return portDrift(host.kernel, port, ground.ports.get(spec.name) ?? new Set()) ?? []

@@ -23,7 +23,8 @@ export function endsOf(
     const network = networks.get(attachment.network)
     const address = addresses[attachment.network]
     const address6 = addresses6[attachment.network] ?? null
-    return network === undefined || address === undefined
+    // What plugins make is theirs.
+    return network === undefined || address === undefined || network.cni !== undefined
       ? []
       : { network, attachment, peer, address, address6 }
   })
@@ -38,7 +39,10 @@ export function freePeer(container: Ended, networks: ReadonlyMap<string, Network
 }
 
 /** A name does not change with what becomes of the others. */
-const peersOf = ({ spec, connected = [] }: Ended, networks: ReadonlyMap<string, NetworkRecord>) =>
+export const peersOf = (
+  { spec, connected = [] }: Ended,
+  networks: ReadonlyMap<string, NetworkRecord>,
+) =>
   [
     ...spec.networks
       .filter(({ network }) => networks.has(network))

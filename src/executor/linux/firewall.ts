@@ -136,8 +136,9 @@ async function knownNetworks(
 }
 
 export function firewallNetwork(record: NetworkRecord): FirewallNetwork {
-  const { spec, bridge, subnet, gateway, ipv6 } = record
+  const { spec, bridge, subnet, gateway, ipv6, cni } = record
   const { name, internal, isolated = false } = spec
+  if (cni !== undefined) return { name, bridge, subnet, gateway, internal, doors: cni.doors }
   const six = ipv6 === undefined ? {} : { subnet6: ipv6.subnet }
   const vxlan = vxlanOf(record)
   const tunnel = vxlan === null ? {} : { tunnel: vxlan }

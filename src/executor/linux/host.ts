@@ -4,6 +4,7 @@ import type { Health } from '../../model/status.ts'
 import type { CgroupHost } from '../../runtime/cgroups.ts'
 import type { OciRuntime } from '../../runtime/oci.ts'
 import type { SecurityHost } from '../../security/fragment.ts'
+import type { CniState } from './cni-state.ts'
 import type { Layout } from './layout.ts'
 import type { LogKeeper } from './logs.ts'
 import type { MountBaseline } from './lost-mounts.ts'
@@ -29,6 +30,7 @@ export interface LinuxHost {
   readonly mountBaselines: Map<string, MountBaseline>
   /** Device -> what of its database is not as pak wrote it, when it was last looked at. */
   readonly tunnels: Map<string, string>
+  readonly cni: CniState
   readonly now: () => Date
   /** 64 hexadecimal digits, never the same twice. */
   readonly newId: () => string

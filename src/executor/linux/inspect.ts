@@ -12,6 +12,7 @@ import { observeFirewall } from '../../network/firewall-observe.ts'
 import { isClosed, nameOf } from '../../network/firewall-others.ts'
 import { projectFirewall } from '../../network/firewall-project.ts'
 import type { InspectScope } from '../executor.ts'
+import { lookAtCni } from './cni-look.ts'
 import { type Differences, differences, limitDrift } from './drift.ts'
 import { firewallNetwork } from './firewall.ts'
 import { dueHooks } from './greet.ts'
@@ -30,7 +31,8 @@ import { lookAtTunnels } from './tunnels.ts'
 /** One project, from the records and from the kernel, side by side. Changes nothing. */
 export async function inspectProject(host: LinuxHost, scope: InspectScope): Promise<ObservedState> {
   const records = await host.records.of(scope.project)
-  if (scope.only !== 'containers') await lookAtTunnels(host)
+  if (scope.only !== 'containers')
+    await Promise.all([lookAtTunnels(host), lookAtCni(host, records)])
   const drift = scope.only === 'containers' ? NONE : differences(host, records)
   const [containers, record, firewall, images] = await Promise.all([
     Promise.all(
@@ -103,7 +105,10 @@ async function observeProject(
 }
 
 function observeNetwork(record: NetworkRecord, { networks }: Differences): ObservedNetwork {
-  const { spec, subnet, gateway, bridge } = record
+  const [door] = record.cni?.doors ?? []
+  const { spec, subnet } = record
+  const gateway = door?.address ?? record.gateway
+  const bridge = door?.device ?? record.bridge
   const drift = networks.get(spec.name) ?? null
   const six = record.ipv6
   const ipv6 = six === undefined ? {} : { ipv6: { subnet: six.subnet, gateway: six.gateway } }

@@ -33,8 +33,10 @@ export async function leaseAddresses(
     const { container } = request
     try {
       return Object.fromEntries(
-        attachments.map(({ network, ipv4 }) => {
+        attachments.flatMap(({ network, ipv4 }) => {
           const record = networks.get(network)
+          // Their plugins give them.
+          if (record?.cni !== undefined) return []
           if (record === undefined)
             throw new PakError(
               'conflict',
@@ -45,7 +47,7 @@ export async function leaseAddresses(
             networks.set(network, { ...record, leases: { ...record.leases, [container]: address } })
             changed.add(network)
           }
-          return [network, address]
+          return [[network, address] as const]
         }),
       )
     } catch (error) {

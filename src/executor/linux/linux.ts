@@ -67,6 +67,7 @@ export async function linuxHost(options: LinuxOptions): Promise<LinuxHost> {
     others: new Others(kernel),
     mountBaselines: new Map(),
     tunnels: new Map(),
+    cni: { turns: new Map(), looks: new Map() },
     now: () => new Date(),
     newId: () => randomBytes(32).toString('hex'),
     healthOf: options.healthOf,

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { PakError } from '../../errors.ts'
 import { attachmentsOf } from '../../model/attachments.ts'
 import type { NamespaceMode } from '../../model/desired.ts'
+import { type CniDns, parseResult } from '../../network/cni/result.ts'
 import { hostsFile, type ResolvConfRequest, resolvConf, searchOf } from '../../network/names.ts'
 import type { LinuxHost } from './host.ts'
 import { networksFor } from './joined.ts'
@@ -40,10 +41,13 @@ async function nameTexts(
   const networks = networksFor(host, projectName)
   const { spec } = record
   const hostname = spec.hostname ?? record.name
-  const gateways = attachmentsOf(spec, record).flatMap(
-    ({ network }) => networks.get(network)?.gateway ?? [],
-  )
+  const gateways = attachmentsOf(spec, record).flatMap(({ network }) => {
+    const known = networks.get(network)
+    if (known === undefined) return []
+    return known.cni === undefined ? known.gateway : (record.cni?.[network]?.door?.address ?? [])
+  })
   const gateway = gateways[0] ?? null
+  const told = cniDns(record)
   const lender = await lenderOf(host, projectName, spec.networkMode)
   const lent = lender === null ? {} : await lentFiles(host, lender)
   return {
@@ -55,15 +59,36 @@ async function nameTexts(
       gateway,
     }),
     'resolv.conf': resolvConf({
-      network: await resolver(host, spec, gateway),
+      network: await resolver(host, spec, { gateway, told }),
       servers: spec.dns,
-      search: spec.dnsSearch,
-      options: spec.dnsOptions,
+      search: spec.dnsSearch.length > 0 ? spec.dnsSearch : told.search,
+      options: spec.dnsOptions.length > 0 ? spec.dnsOptions : told.options,
     }),
     hostname: `${hostname}\n`,
     ...lent,
   }
 }
+
+/** The same files once more, where they are mounted: plugins give addresses only when the container is there. */
+export async function rewriteNames(
+  host: LinuxHost,
+  project: string,
+  record: ContainerRecord,
+): Promise<void> {
+  const texts = await nameTexts(host, project, record)
+  const bundle = host.layout.bundle(record.id)
+  for (const [file, text] of Object.entries(texts))
+    await host.kernel.writeText(join(bundle, file), text)
+}
+
+/** What plugins say of names, of all networks. */
+export function cniDns({ cni = {} }: ContainerRecord): CniDns {
+  const said = Object.values(cni).map(({ result }) => parseResult(result ?? {}).dns)
+  const all = (of: keyof CniDns) => [...new Set(said.flatMap((dns) => dns[of]))]
+  return { nameservers: all('nameservers'), search: all('search'), options: all('options') }
+}
+
+const serverLine = (server: string): string => `nameserver ${server}\n`
 
 /**
  * Say in a running container, and in those that share its interfaces, what its networks are now. What
@@ -120,12 +145,15 @@ async function lentFiles(
 
 async function resolver(
   host: LinuxHost,
-  { networkMode }: ContainerRecord['spec'],
-  gateway: string | null,
+  { networkMode, networks }: ContainerRecord['spec'],
+  { gateway, told }: { readonly gateway: string | null; readonly told: CniDns },
 ): Promise<ResolvConfRequest['network']> {
   const text = (await host.kernel.readText('/etc/resolv.conf')) ?? ''
   if (networkMode.kind === 'bridge' && gateway !== null)
     return { kind: 'bridge', gateway, search: searchOf(text) }
+  // Only plugins make networks on which this host is not: then it is as they say, or as here.
+  if (networkMode.kind === 'bridge' && networks.length > 0)
+    return { kind: 'host', text: told.nameservers.map(serverLine).join('') || text }
   return networkMode.kind === 'host' ? { kind: 'host', text } : { kind: 'none' }
 }
 

@@ -10,6 +10,7 @@ import type {
 } from '../../network/dns/zone.ts'
 import type { LinuxHost } from './host.ts'
 import { networksFor } from './joined.ts'
+import { cniDns } from './name-files.ts'
 import {
   type ContainerRecord,
   type NetworkRecord,
@@ -64,7 +65,7 @@ function networksOf(host: LinuxHost, project: ProjectRecords): readonly ZoneNetw
   return [...networksFor(host, project.name).values()].map((network) => ({
     id: foreignName(placeOf(project.name, network.spec.name)),
     internal: network.spec.internal,
-    gateways: [network.gateway, ...(network.ipv6 === undefined ? [] : [network.ipv6.gateway])],
+    gateways: gatewaysOf(network),
     ...peersOf(network),
     containers: records.flatMap((record) =>
       memberOf(host, record, network).map((member) => ({ ...member, project: project.name })),
@@ -75,6 +76,11 @@ function networksOf(host: LinuxHost, project: ProjectRecords): readonly ZoneNetw
       ...namesOf(record, network, 'container'),
     ]),
   }))
+}
+
+function gatewaysOf({ gateway, ipv6, cni }: NetworkRecord): readonly string[] {
+  if (cni !== undefined) return [...new Set(cni.doors.map(({ address }) => address))]
+  return [gateway, ...(ipv6 === undefined ? [] : [ipv6.gateway])]
 }
 
 function peersOf({ spec: { overlay } }: NetworkRecord): Pick<ZoneNetwork, 'peers'> {
@@ -99,9 +105,17 @@ function memberOf(
       names: standsBehind(record, network) ? own : [...own, ...namesOf(record, network, 'service')],
       healthy: isHealthy(host, record),
       ports: portsOf(record),
-      servers: record.spec.dns,
+      servers: serversFor(record, network),
     },
   ]
+}
+
+/** What plugins say is asked for names from outside: within the network pak knows best. */
+function serversFor(record: ContainerRecord, { cni }: NetworkRecord): readonly string[] {
+  const { dns } = record.spec
+  if (cni === undefined || dns.length > 0) return dns
+  const own = new Set(cni.doors.map(({ address }) => address))
+  return cniDns(record).nameservers.filter((server) => !own.has(server))
 }
 
 function addressed6(

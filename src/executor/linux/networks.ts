@@ -16,6 +16,7 @@ import { block6, chooseSubnet6, gateway6Of, hostRoutes6 } from '../../network/ip
 import { parseCidr } from '../../network/ipv4.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
 import { failureOf, forEach } from './batch.ts'
+import { clearCniNetwork, createCniNetwork } from './cni-networks.ts'
 import type { LinuxHost } from './host.ts'
 import { everyServiceAddress, guestsOf } from './joined.ts'
 import type { ContainerRecord, NetworkRecord } from './records.ts'
@@ -48,6 +49,7 @@ async function choose(
     ? [...(await hostRoutes6(host.kernel)), ...(await knownSubnets6(host))]
     : []
   return forEach(steps, { ...context, concurrency: 1 }, async ({ args }) => {
+    if (args.network.cni !== undefined) return createCniNetwork(host, context.project, args.network)
     const { networks } = await host.records.of(context.project)
     const known = networks.get(args.network.name)
     if (known === undefined && args.network.bridge !== undefined)
@@ -116,14 +118,18 @@ export async function removeNetworks(
     const failure = failureOf(error)
     return steps.map(() => failure)
   }
-  return forEach(steps, context, ({ args }) =>
-    host.records.drop(context.project, 'networks', args.network),
-  )
+  return forEach(steps, context, async ({ args }) => {
+    const record = networks.get(args.network)
+    if (record?.cni !== undefined) await clearCniNetwork(host, record)
+    await host.records.drop(context.project, 'networks', args.network)
+  })
 }
 
 /** What goes with a network. */
-const linksOf = ({ bridge, tunnel }: NetworkRecord): readonly string[] =>
-  [bridge, tunnel?.device, tunnel?.wireguard].filter((name) => name !== undefined)
+const linksOf = ({ bridge, tunnel, cni }: NetworkRecord): readonly string[] =>
+  cni === undefined
+    ? [bridge, tunnel?.device, tunnel?.wireguard].filter((name) => name !== undefined)
+    : []
 
 /** A bridge that was deleted and made anew: what ran on it hangs in the air until it is put back. */
 async function reattach(
@@ -197,7 +203,9 @@ export async function knownSubnets6(host: LinuxHost): Promise<readonly string[]>
 export async function knownSubnets(host: LinuxHost): Promise<readonly string[]> {
   const names = await host.records.projectNames()
   const projects = await Promise.all(names.map((name) => host.records.of(name)))
-  return projects.flatMap(({ networks }) => [...networks.values()].map(({ subnet }) => subnet))
+  return projects.flatMap(({ networks }) =>
+    [...networks.values()].flatMap(({ subnet, cni }) => (cni === undefined ? subnet : [])),
+  )
 }
 
 function describe(

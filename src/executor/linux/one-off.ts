@@ -123,7 +123,8 @@ async function admit(host: LinuxHost, record: ContainerRecord, context: Admissio
     const process = await identify(host.kernel, pid)
     if (process === null) return
     const run = { ...process, startedAt: host.now().toISOString() }
-    await host.records.putContainer(context.project, { ...record, run, exit: null })
+    const now = host.records.find(record.id)?.record ?? record
+    await host.records.putContainer(context.project, { ...now, run, exit: null })
     await openGate(join(scratch, 'gate'), context.signal)
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error)

@@ -11,6 +11,7 @@ import type { PreflightRequest } from '../executor.ts'
 import { unconfinable } from './confinement.ts'
 import type { LinuxHost } from './host.ts'
 import { pastCeiling, unenforceable } from './limits.ts'
+import { missingPlugins, pluginPorts, sharedPorts } from './preflight-cni.ts'
 import { missingLoggers } from './preflight-logging.ts'
 import { missingNetworks, missingTunnels, usedNetworks } from './preflight-networks.ts'
 
@@ -31,6 +32,8 @@ export async function preflight(
     usedNetworks(host, request),
     missingTunnels(host, request),
     missingLoggers(host, request.steps),
+    missingPlugins(host, request),
+    sharedPorts(request),
     unenforceable(host, request.steps),
     unconfinable(host, request.steps),
     pastCeiling(host, request),
@@ -101,7 +104,10 @@ async function takenPorts(
   host: LinuxHost,
   { steps, observed }: PreflightRequest,
 ): Promise<readonly PakError[]> {
-  const wanted = steps.flatMap((step) => (step.op === 'firewall.apply' ? step.args.published : []))
+  const wanted = [
+    ...steps.flatMap((step) => (step.op === 'firewall.apply' ? step.args.published : [])),
+    ...pluginPorts(steps, observed),
+  ]
   const held = new Set(observed.firewall.published.map(portText))
   const others = await otherPublications(host, observed.project)
   const rivals = wanted.map((port) => others.find((other) => collide(other, port)) ?? null)

@@ -25,18 +25,20 @@ export async function reachPort(
   const run = await currentRun(host, record)
   if (run === null || !(await isAlive(host.kernel, run)))
     throw new PakError('conflict', `reach \`${to.container}\`: it is not running`)
-  const address = ownAddress(record)
-  if (address !== null) return connected(address, to.port, signal)
-  return relayed(run.pid, to.port, signal)
+  const own = ownAddress(record)
+  if (own?.here === true) return connected(own.address, to.port, signal)
+  return relayed({ pid: run.pid, address: own?.address ?? LOOPBACK, port: to.port }, signal)
 }
 
-/** `null`: only from inside of its network namespace. */
-function ownAddress(record: ContainerRecord): string | null {
-  const { spec, addresses } = record
-  if (spec.networkMode.kind === 'host') return LOOPBACK
+/** `null`, or not `here`: only from inside of its network namespace, as this host is not on every network of plugins. */
+function ownAddress(
+  record: ContainerRecord,
+): { readonly address: string; readonly here: boolean } | null {
+  const { spec, addresses, cni = {} } = record
+  if (spec.networkMode.kind === 'host') return { address: LOOPBACK, here: true }
   for (const { network } of attachmentsOf(spec, record)) {
     const address = addresses[network]
-    if (address !== undefined) return address
+    if (address !== undefined) return { address, here: cni[network]?.door !== null }
   }
   return null
 }
@@ -50,7 +52,7 @@ async function connected(host: string, port: number, signal: AbortSignal): Promi
 
 /** Says `+` once connected; whatever happens it ends, and does not outlive its time by more than a moment. */
 const RELAY = `
-const socket = require('node:net').connect(Number(process.argv[1]), '${LOOPBACK}', () => {
+const socket = require('node:net').connect(Number(process.argv[1]), process.argv[2], () => {
   process.stdout.write('+')
   process.stdin.pipe(socket).pipe(process.stdout)
 })
@@ -63,8 +65,11 @@ setTimeout(() => process.exit(1), ${10 * 60_000})
 `
 
 /** No program can change its network namespace with threads: another one stands in it, and passes bytes on. */
-async function relayed(pid: number, port: number, signal: AbortSignal): Promise<Duplex> {
-  const node = [process.execPath, '--eval', RELAY, '--', String(port)]
+async function relayed(
+  { pid, address, port }: { readonly pid: number; readonly address: string; readonly port: number },
+  signal: AbortSignal,
+): Promise<Duplex> {
+  const node = [process.execPath, '--eval', RELAY, '--', String(port), address]
   const inside = ['nsenter', '--target', String(pid), '--net', '--', ...node]
   const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...inside], {
     stdio: ['pipe', 'pipe', 'pipe'],

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { PakError } from '../../errors.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import type { ByHand } from '../../model/attachments.ts'
+import type { JsonObject } from '../../model/cni.ts'
 import type { ContainerSpec, Dependency, Network, Volume } from '../../model/desired.ts'
 import type { Limits } from '../../model/limits.ts'
 import type { PlannedPolicies } from '../../model/plan.ts'
@@ -17,9 +18,19 @@ export interface ProjectRecord {
 
 export interface NetworkRecord {
   readonly spec: Network
+  /** Empty, as the next two are, where plugins make the network: they say so with each container. */
   readonly subnet: string
   readonly gateway: string
   readonly bridge: string
+  /** Of one that plugins make. */
+  readonly cni?: {
+    /** What they call it. */
+    readonly name: string
+    /** Bridges that came with its containers, and that no plugin takes away again. */
+    readonly bridges: readonly string[]
+    /** Addresses of this host's own there, with their devices: where names are asked for. */
+    readonly doors: readonly CniDoorRecord[]
+  }
   /** `leases` as below, of IPv6 addresses. */
   readonly ipv6?: {
     readonly subnet: string
@@ -71,11 +82,33 @@ export interface ContainerRecord extends ByHand {
   /** Network -> address, as leased when it was made. */
   readonly addresses: Readonly<Record<string, string>>
   readonly addresses6?: Readonly<Record<string, string>>
+  /** Network -> what its plugins have done; written before they do it. */
+  readonly cni?: Readonly<Record<string, CniRecord>>
   /** The current run; `null` when it has never run, or its end is settled in `exit`. */
   readonly run: Run | null
   readonly exit: Exit | null
   /** The current run was paused, and not by others. */
   readonly paused?: boolean
+}
+
+/** What it takes to undo what plugins have done. */
+export interface CniRecord {
+  readonly ifname: string
+  /** What they were told of the container, by capability. */
+  readonly capabilities: JsonObject
+  /** Of the last plugin that has answered; `null`: none yet. */
+  readonly result: JsonObject | null
+  /** All of them have. */
+  readonly whole: boolean
+  /** Places in the chain of plugins that have complained at once, of what was just made: they are not believed. */
+  readonly doubted?: readonly number[]
+  /** The one of the network's that is the container's gateway. */
+  readonly door: CniDoorRecord | null
+}
+
+export interface CniDoorRecord {
+  readonly device: string
+  readonly address: string
 }
 
 export interface Run {

@@ -6,6 +6,7 @@ import { disconnect } from '../../network/bridge.ts'
 import { readExitCode } from '../../runtime/monitor.ts'
 import { unmountRootfs } from '../../storage/rootfs.ts'
 import { forEach } from './batch.ts'
+import { leaveCni } from './cni.ts'
 import { dueHooks } from './greet.ts'
 import type { LinuxHost } from './host.ts'
 import { hostEnds } from './networks.ts'
@@ -103,6 +104,12 @@ async function unrecordedRun(host: LinuxHost, record: ContainerRecord): Promise<
   return { pid, startTicks, startedAt: record.createdAt, ...dueHooks(record) }
 }
 
+/** Whether there is something of an earlier run left. */
+export const isHeld = async (
+  { kernel, layout }: LinuxHost,
+  { id, cni = {} }: ContainerRecord,
+): Promise<boolean> => Object.keys(cni).length > 0 || (await kernel.exists(layout.bundle(id)))
+
 /** Free everything in the kernel and under the run root that ended containers still hold. */
 export async function release(
   host: LinuxHost,
@@ -112,6 +119,8 @@ export async function release(
   // Giving up half-way would leak: an interrupt does not reach in here, each call has its own bound.
   const whole = { ...context, signal: AbortSignal.timeout(120_000) }
   const ids = records.map(({ id }) => id)
+  // Its bundle goes with it, which holds what plugins need to undo their work.
+  const left = await forEach(records, whole, (record) => leaveCni(host, record.id))
   const remove = async () =>
     records.length > 1 && (await host.oci.removeAll(ids))
       ? []
@@ -125,13 +134,13 @@ export async function release(
   ])
   await host.kernel.removeTree(
     ...records
-      .filter((_, index) => unmounted[index] === null)
+      .filter((_, index) => unmounted[index] === null && left[index] === null)
       .flatMap(({ id }) => [
         host.layout.bundle(id),
         host.layout.volatileStorage(id),
         join(host.layout.exits, id),
       ]),
   )
-  const failed = [...outcomes, ...unmounted].find((outcome) => outcome !== null)
+  const failed = [...left, ...outcomes, ...unmounted].find((outcome) => outcome !== null)
   if (failed !== undefined && failed !== null) throw failed
 }

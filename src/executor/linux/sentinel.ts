@@ -1,4 +1,5 @@
 import type { HostChange } from '../executor.ts'
+import { lookAtCni } from './cni-look.ts'
 import { type Differences, differences } from './drift.ts'
 import type { LinuxHost } from './host.ts'
 import type { ProjectRecords } from './records.ts'
@@ -39,8 +40,10 @@ export function startSentinel(
         tell({ project: records.name, cause: `drift: ${text}` })
     }
   }
+  const askPlugins = pluginLooks(host, onError)
   const timer = setInterval(() => {
     lookAtTunnels(host).then(() => guarded(look, onError), onError)
+    askPlugins()
   }, LOOK_EVERY_MS)
   let settling: NodeJS.Timeout | null = null
   const concerns = (events: string): boolean =>
@@ -62,6 +65,20 @@ export function startSentinel(
       limits[Symbol.dispose]()
       table[Symbol.dispose]()
     },
+  }
+}
+
+/** Plugins take their time, or hang: what they say is seen at a later look, and nothing waits for it. */
+function pluginLooks(host: LinuxHost, onError: (error: unknown) => void): () => void {
+  let busy = false
+  return () => {
+    if (busy) return
+    busy = true
+    Promise.all(host.records.loaded().map((records) => lookAtCni(host, records)))
+      .catch(onError)
+      .finally(() => {
+        busy = false
+      })
   }
 }
 

@@ -44,9 +44,11 @@ export class Soundness {
     if (record.paused === true) return null
     const known = this.#known.get(record.id)
     const places = known?.record === record ? known.places : placesOf(host, { record, run })
+    // Nor do these files tell of all that makes an interface that does not hang on a bridge of pak's.
+    if (places.ends.some(({ network }) => !ports.has(network))) return null
     const texts = [
       ...places.files.map((path) => host.kernel.readNow(path)),
-      ...places.ends.map(({ network, name }) => ports.get(network)?.has(name) ?? false),
+      ...places.ends.map(({ network, name }) => ports.get(network)?.has(name) === true),
     ]
     return { record, places, texts }
   }

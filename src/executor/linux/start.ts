@@ -5,14 +5,14 @@ import { createContainers, type MonitorLog } from '../../runtime/monitor.ts'
 import { beyondRuntimes } from '../../runtime/resources.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
 import { attachContainers } from './attach.ts'
-import { forEach } from './batch.ts'
+import { expected, forEach } from './batch.ts'
 import { writeBundle } from './bundle.ts'
 import { dueHooks, greetContainers } from './greet.ts'
 import type { LinuxHost } from './host.ts'
 import type { ContainerRecord } from './records.ts'
 import { reserveAbove, reserves } from './reservations.ts'
 import { mountRoots } from './roots.ts'
-import { currentRun, release, statusOf } from './runs.ts'
+import { currentRun, isHeld, release, statusOf } from './runs.ts'
 
 /** A container on its way from record to process. What failed carries why, and is taken back at the end. */
 interface Launch {
@@ -79,12 +79,30 @@ export async function startContainers(
   for (const group of await Promise.allSettled(groups))
     if (group.status === 'rejected') throw group.reason
   const failed = launches.filter((launch) => outcomes[launch.index] !== null && !launch.running)
-  await release(
-    host,
-    failed.map(({ record }) => record),
-    context,
-  )
+  await takeBack(host, failed, { steps, context })
   return outcomes
+}
+
+/** Why it failed is what its step tells; what is left even so stays written down, and is cleared by the next start. */
+async function takeBack(
+  host: LinuxHost,
+  failed: readonly Launch[],
+  { steps, context }: { steps: readonly StepOf<'container.start'>[]; context: RunContext },
+): Promise<void> {
+  try {
+    await release(
+      host,
+      failed.map(({ record }) => record),
+      context,
+    )
+  } catch (error) {
+    const failure = expected(error)
+    if (failure === null) throw error
+    for (const { index } of failed.slice(0, 1)) {
+      const step = steps[index]
+      if (step !== undefined) context.warn?.(step.id, failure)
+    }
+  }
 }
 
 /** As few groups as that takes, of one size: each costs a spawn for each of its stages. */
@@ -123,7 +141,7 @@ async function pending(
       continue
     }
     launches.push({ record, index, pid: 0, log: null, running: false })
-    if (await host.kernel.exists(host.layout.bundle(record.id))) leftovers.push(record)
+    if (await isHeld(host, record)) leftovers.push(record)
   }
   await release(host, leftovers, context)
   return launches
@@ -185,6 +203,8 @@ async function letGo(
       await host.oci.start(record.id)
     const run = { ...process, startedAt, ...dueHooks(record) }
     launch.running = true
-    await host.records.putContainer(context.project, { ...record, run, exit: null, paused: false })
+    // With what plugins have said meanwhile.
+    const now = host.records.find(record.id)?.record ?? record
+    await host.records.putContainer(context.project, { ...now, run, exit: null, paused: false })
   })
 }

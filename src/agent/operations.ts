@@ -8,6 +8,7 @@ import { planAction } from '../plan/action.ts'
 import { planDown } from '../plan/down.ts'
 import { withoutService, withoutStart } from '../plan/one-off.ts'
 import { plan } from '../plan/plan.ts'
+import { scopeOf } from '../plan/scope.ts'
 import { type Reported, reportedBy, tolerated } from '../plan/tolerance.ts'
 import { unfinished } from './journal.ts'
 import { keptAfterRemove, keptAfterUp } from './kept.ts'
@@ -75,7 +76,9 @@ export async function up(
     ...workOf(project, 'up', caller),
     order: async () => orderUp(shop, project, await request),
   })
-  const conclusion = await concludeUpdates(shop, project, result)
+  const { desired, options } = await request
+  const scope = options.services === null ? null : scopeOf(desired, options).services
+  const conclusion = await concludeUpdates(shop, project, { result, scope })
   const hurry = NOBODY.signal
   if ((conclusion?.back.length ?? 0) > 0) await pass(shop, project, { cause: 'rollback', hurry })
   return withFate(resultLine(result, caller.signal), conclusion)
@@ -106,7 +109,7 @@ async function orderUp(
       if (oneOff === null && seen !== null) {
         const now = begun(updates, planned, { kept: before, desired: wanted, observed: seen })
         // Only then: with it the version before could not be known to an agent that begins anew.
-        if (now.size > 0) await shop.kept.writeUpdates(project, now)
+        if (now.size + updates.size > 0) await shop.kept.writeUpdates(project, now)
       }
       await shop.kept.write(project, wanted)
       if (options.origin !== null) await shop.kept.writeOrigin(project, options.origin)
@@ -223,7 +226,7 @@ export async function pass(
   shop.events.add(shop.contest.count(planned, plannedAt))
   shop.events.add(shop.reports.news(project, found, plannedAt))
   const ok = shop.starts.count(planned, result, shop.now())
-  const conclusion = await concludeUpdates(shop, project, result)
+  const conclusion = await concludeUpdates(shop, project, { result })
   if ((conclusion?.back.length ?? 0) > 0) return { ok, wakeAt: shop.now() }
   const dueAt = shop.starts.dueAt(project, plannedAt)
   const wakeAt = desired === null ? null : nextLook(observed, { plannedAt, dueAt })
@@ -253,8 +256,12 @@ function decideUp(
   return (wanted: DesiredState | null, observed: ObservedState): Plan => {
     if (wanted === null) throw new Error('up: no desired state')
     const planning = { ...rest, removeVolumes: false, cause: 'user', now } as const
-    const { updating } = standing(updates)
-    const planned = plan(wanted, observed, { ...planning, updating })
+    // A user's `up` takes up again what is paused, where it ended: with what does not work yet.
+    const { updating, paused } = standing(updates)
+    const planned = plan(wanted, observed, {
+      ...planning,
+      updating: new Set([...updating, ...paused]),
+    })
     return { ...planned, warnings: [...warnings, ...planned.warnings] }
   }
 }

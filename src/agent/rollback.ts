@@ -55,7 +55,7 @@ export async function rollback(
       },
     }),
   })
-  const conclusion = await concludeUpdates(shop, project, result)
+  const conclusion = await concludeUpdates(shop, project, { result })
   return withFate(resultLine(result, caller.signal), conclusion)
 }
 

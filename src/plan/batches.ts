@@ -5,7 +5,8 @@ import { takesTraffic } from '../model/traffic.ts'
 import type { Draft } from './draft.ts'
 import { dependencyGraph } from './graph.ts'
 import { id, step } from './step.ts'
-import { asItIs, compareText, containerId, groupBy, isUp, type Unit } from './unit.ts'
+import { compareText, containerId, groupBy, isUp, type Unit } from './unit.ts'
+import { isCompleted } from './verdict.ts'
 
 /** Replicas that are made anew together. Batches of all services are one chain: each begins after the one before. */
 export interface Batch {
@@ -64,28 +65,26 @@ const isRenewed = ({ tasks, observed }: Unit): boolean =>
   isUp(observed) && tasks.remove !== undefined && tasks.create !== undefined
 
 function isSettled({ observed }: Unit, { monitorMs }: UpdatePolicy, now: string): boolean {
-  if (observed === null || observed.status.state !== 'running') return true
-  if (observed.spec.healthcheck !== null) return takesTraffic(observed)
-  return Date.parse(now) - Date.parse(observed.status.startedAt) >= monitorMs
+  if (observed === null) return true
+  const { status, spec } = observed
+  if (status.state === 'stopped') return status.byUser || isCompleted(observed)
+  if (status.state !== 'running') return true
+  if (spec.healthcheck !== null) return takesTraffic(observed)
+  return Date.parse(now) - Date.parse(status.startedAt) >= monitorMs
 }
 
 function chunks(units: readonly Unit[], size: number): readonly (readonly Unit[])[] {
   if (units.length === 0) return []
   if (size === 0) return [units]
-  const sorted = [...units].sort((a, b) => a.replica - b.replica)
+  const sorted = [...units].sort((a, b) => fitness(a) - fitness(b) || a.replica - b.replica)
   return Array.from({ length: Math.ceil(sorted.length / size) }, (_, index) =>
     sorted.slice(index * size, (index + 1) * size),
   )
 }
 
-/** Of services whose update has failed what still runs stays as it is. */
-export function keepPaused(units: readonly Unit[], paused: ReadonlySet<string>): readonly Unit[] {
-  return units.map((unit) =>
-    unit.observed !== null && paused.has(unit.service) && isRenewed(unit)
-      ? { ...unit, wanted: asItIs(unit.observed), tasks: {} }
-      : unit,
-  )
-}
+/** Who takes connections goes last. */
+const fitness = ({ observed }: Unit): number =>
+  observed !== null && takesTraffic(observed) ? 1 : 0
 
 /** In which batch a replica is, from 1 over all services. */
 export type Ranks = ReadonlyMap<string, number>

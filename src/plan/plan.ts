@@ -2,7 +2,7 @@ import type { DesiredState } from '../model/desired.ts'
 import type { ObservedContainer, ObservedState } from '../model/observed.ts'
 import { isOneOff } from '../model/one-off.ts'
 import type { FieldChange, Plan } from '../model/plan.ts'
-import { type Batch, batchesOf, isPossible, keepPaused } from './batches.ts'
+import { type Batch, batchesOf, isPossible } from './batches.ts'
 import type { Draft, RecordWork, VolumeWork } from './draft.ts'
 import { compareLimits } from './fields.ts'
 import { firewallWorks } from './firewall.ts'
@@ -25,8 +25,7 @@ export function plan(desired: DesiredState, seen: ObservedState, options: PlanOp
   const declared = declaredNetworks(desired, observed, scope)
   const at: Sides = { desired, observed, options, scope, replaced: replacedNetworks(declared) }
   const judged = [...declaredUnits(at), ...otherUnits(at)].sort(byPlace)
-  const held = holdBack(judged, options.hold ?? new Set())
-  const units = follow(keepPaused(held, options.paused ?? new Set()))
+  const units = follow(holdBack(judged, options.hold ?? new Set()))
   const undeclared = observed.networks.filter(
     ({ spec }) => !desired.networks.some(({ name }) => name === spec.name),
   )
@@ -83,7 +82,10 @@ function declaredUnits(at: Sides): readonly Unit[] {
       Array.from({ length: service.replicas }, (_, index) => {
         const place = { service: service.name, replica: index + 1 }
         const there = known.get(placeOf(place)) ?? null
-        const wanted = wantedOf(service, place.replica, { desired, observed })
+        // An update that has failed goes no further: what is left of the version before lives on as it is.
+        const kept = options.paused?.has(service.name) === true ? there : null
+        const wanted =
+          kept === null ? wantedOf(service, place.replica, { desired, observed }) : asItIs(kept)
         const forced = options.forceRecreate && scope.selected.has(service.name)
         const tasks = judge({ wanted, observed: there, replaced, forced, options })
         return { ...place, observed: there, wanted, managed: true, tasks }

@@ -1,7 +1,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Service } from '../../src/model/desired.ts'
-import { HEALTH, one, world } from './build.ts'
+import type { Plan } from '../../src/model/plan.ts'
+import { HEALTH, OPTIONS, one, world } from './build.ts'
 
 const POLICY = {
   parallelism: 1,
@@ -50,12 +51,40 @@ test('who is about to stop is not balanced to, and after it all nothing is left 
   assert.equal((await planOf(changed)).steps, [])
 })
 
-test('what still runs of the version before stays where the update is paused', async () => {
-  const { up, planOf } = world()
+test('what is left of the version before lives on as it is where the update is paused', async () => {
+  const { host, up, planOf } = world()
   await up(old)
   await up(old)
-  const planned = await planOf(changed, { paused: new Set(['web']) })
-  assert.equal(planned.steps, [])
+  const paused = { paused: new Set(['web']), cause: 'loop' } as const
+  assert.equal((await planOf(changed, paused)).steps, [])
+  host.crash('shop', 'shop-web-2', { exitCode: 1, restartAt: OPTIONS.now })
+  const { steps } = await planOf(changed, paused)
+  assert.equal(
+    steps.filter(({ op }) => op.startsWith('container.')).map(({ id }) => id),
+    ['container.start:service/web/2'],
+  )
 })
+
+test('an update that is taken up again waits for what it had begun; a third version begins with what does not work', async () => {
+  const sick = new Set<string>()
+  const health = ({ name }: { readonly name: string }) =>
+    sick.has(name) ? ('unhealthy' as const) : ('healthy' as const)
+  const { host, run, up, planOf } = world({ health })
+  await up(old)
+  await up(old)
+  sick.add('shop-web-2')
+  assert.is((await run(await planOf(changed))).failed.length, 1)
+  const again = { updating: new Set(['web']), cause: 'loop' } as const
+  const left = [['shop-web-2'], ['shop-web-3']]
+  assert.equal(waitedFor(await planOf(changed, again)), left)
+  const third = one({ healthcheck: HEALTH, hostname: 'third' }, THREE)
+  const order = [['shop-web-2'], ['shop-web-1'], ['shop-web-3']]
+  assert.equal(waitedFor(await planOf(third, again)), order)
+  host.crash('shop', 'shop-web-2', { exitCode: 1 })
+  assert.equal(waitedFor(await planOf(changed, again)), left)
+})
+
+const waitedFor = ({ steps }: Plan) =>
+  steps.flatMap((step) => (step.op === 'service.wait' ? [step.args.containers] : []))
 
 test.run()

@@ -9,6 +9,7 @@ import type { Plan } from '../../src/model/plan.ts'
 import { PLAIN, plainService } from '../support/spec.ts'
 
 const POLICY: UpdatePolicy = {
+  order: 'stop-first',
   parallelism: 1,
   delayMs: 0,
   monitorMs: 0,

@@ -68,7 +68,6 @@ test('what belongs to later work says so', async () => {
     ['pull_policy: always', 'pulling images is not supported yet'],
     ['secrets: [a]', 'secrets are not supported yet'],
     ['deploy: { rollback_config: {} }', '`rollback_config` is not supported yet'],
-    ['update_config: { order: start-first }', '`start-first` is not supported yet'],
     ['logging: { driver: syslog }', 'logs are kept in files only'],
     ['deploy: { resources: { reservations: { cpus: 1 } } }', 'the kernel reserves no CPUs'],
     ['ports: ["53:53/sctp"]', 'publishing sctp is not supported yet'],

@@ -5,6 +5,7 @@ import type { Plan } from '../../src/model/plan.ts'
 import { HEALTH, OPTIONS, one, world } from './build.ts'
 
 const POLICY = {
+  order: 'stop-first',
   parallelism: 1,
   delayMs: 0,
   monitorMs: 0,

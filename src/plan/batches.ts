@@ -1,4 +1,4 @@
-import { projectAddress, serviceAddress } from '../model/address.ts'
+import { serviceAddress } from '../model/address.ts'
 import type { Service, UpdatePolicy } from '../model/desired.ts'
 import type { Plan, Reason, Step } from '../model/plan.ts'
 import { takesTraffic } from '../model/traffic.ts'
@@ -132,17 +132,16 @@ export function gatesOf(draft: Draft): Gates {
 }
 
 /** What lets a batch take connections, or where nothing has to, what shows that it works. */
-function endOf(batch: Batch, index: number, { batches = [], firewall, project }: Draft): string {
-  const last = index === batches.length - 1
-  if (last && firewall.admit !== null) return id('firewall.admit', projectAddress(project))
+function endOf(batch: Batch, index: number, { firewall }: Draft): string {
   const admits = firewall.between?.[index] != null
   return id(admits ? 'firewall.admit' : 'service.wait', addressOf(batch))
 }
 
 /** What ends the last batch. */
-export function lastOf(batches: readonly Batch[]): readonly string[] {
+export function lastOf(draft: Draft): readonly string[] {
+  const batches = draft.batches ?? []
   const last = batches.at(-1)
-  return last === undefined ? [] : [id('service.wait', addressOf(last))]
+  return last === undefined ? [] : [endOf(last, batches.length - 1, draft)]
 }
 
 /** The end of each batch: it works, and takes connections. */

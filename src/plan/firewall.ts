@@ -56,7 +56,7 @@ export function firewallWorks(sides: FirewallSides): FirewallWorks {
   const because = applyReason(sides, before, during)
   const between: (FirewallWork | null)[] = []
   let last = during
-  for (let done = 1; done < (sides.batches?.length ?? 0); done += 1) {
+  for (let done = 1; done <= (sides.batches?.length ?? 0); done += 1) {
     const picture = pictureAt(sides, 'during', done)
     const moved = movedBetween(last, picture)
     const changed = { kind: 'changed', fields: moved } as const

@@ -51,15 +51,16 @@ function draftOf(at: Sides, units: readonly Unit[], how: 'in batches' | 'all at 
   const updating = options.updating ?? new Set()
   const rolling = { services: desired.services, updating, now: options.now }
   const batches = how === 'in batches' ? batchesOf(units, rolling) : []
+  const lasting = units.filter(isLasting)
   const undeclared = observed.networks.filter(
     ({ spec }) => !desired.networks.some(({ name }) => name === spec.name),
   )
-  const networks = [...declared, ...unusedNetworks(undeclared, units.filter(isLasting))]
+  const networks = [...declared, ...unusedNetworks(undeclared, lasting)]
   return {
     project: desired.project,
     record: recordWork(desired, observed),
     networks: networks.sort((a, b) => compareText(a.name, b.name)),
-    volumes: volumeWork(at, units),
+    volumes: volumeWork(at, lasting),
     units,
     batches,
     firewall: overlooked(

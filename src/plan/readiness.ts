@@ -13,10 +13,11 @@ export function startingNeeds(draft: Draft): ReadonlyMap<string, readonly string
   const { order, dependencies } = dependencyGraph(draft.units, 'wanted')
   const starts = idsByService(draft.units, 'start')
   const waits = new Map(waitsOf(draft).map((wait) => [keyOf(wait), wait.id]))
-  const declared = declaredConditions(draft.units)
+  const lasting = draft.units.filter(isLasting)
+  const declared = declaredConditions(lasting)
   const ranks = ranksOf(draft.batches ?? [])
   const guests = new Map(
-    draft.units.flatMap(({ service, wanted }) =>
+    lasting.flatMap(({ service, wanted }) =>
       wanted === null ? [] : [[service, new Set(sharedServices(wanted.spec))] as const],
     ),
   )
@@ -30,10 +31,9 @@ export function startingNeeds(draft: Draft): ReadonlyMap<string, readonly string
         const ids = [...conditions].flatMap((condition) => waits.get(`${name} ${condition}`) ?? [])
         if (ids.length > 0) return ids
         // It goes with the one replica in whose namespaces it lives.
-        const lent = lends(name, service)
+        return lends(name, service)
           ? containerId('start', { service: name, replica: 1 })
-          : null
-        return lent === null ? (starts.get(name) ?? []) : lent
+          : (starts.get(name) ?? [])
       }),
     ]),
   )

@@ -26,10 +26,8 @@ export function sequence(draft: Draft): Plan {
   }
 }
 
-function projectSteps(
-  { project, record, firewall, networks, units, batches = [] }: Draft,
-  others: readonly Step[],
-) {
+function projectSteps(draft: Draft, others: readonly Step[]): readonly Step[] {
+  const { project, record, firewall, networks, units } = draft
   const steps: Step[] = []
   const on = projectAddress(project)
   if (firewall.apply !== null) {
@@ -41,7 +39,7 @@ function projectSteps(
   if (firewall.admit !== null) {
     const { because, ...args } = firewall.admit
     const starts = units.map((unit) => containerId('start', unit))
-    const after = [id('firewall.apply', on), ...starts, ...lastOf(batches)]
+    const after = [id('firewall.apply', on), ...starts, ...lastOf(draft)]
     steps.push(step('firewall.admit', args, { on, because, after }))
   }
   if (record === null) return steps

@@ -2,7 +2,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Service } from '../../src/model/desired.ts'
 import type { Plan } from '../../src/model/plan.ts'
-import { HEALTH, OPTIONS, one, world } from './build.ts'
+import { desired, HEALTH, OPTIONS, on, one, service, world } from './build.ts'
 
 const POLICY = {
   order: 'stop-first',
@@ -84,6 +84,75 @@ test('an update that is taken up again waits for what it had begun; a third vers
   host.crash('shop', 'shop-web-2', { exitCode: 1 })
   assert.equal(waitedFor(await planOf(changed, again)), left)
 })
+
+test('who lives with the first replica is replaced with it, and who depends on them when all is done', async () => {
+  const guest = service('guest', { networkMode: { kind: 'service', service: 'web' }, networks: [] })
+  const app = (hostname: string) => service('app', { hostname }, { dependsOn: [on('web')] })
+  const all = (hostname: string, order: 'stop-first' | 'start-first') => {
+    const update = { ...POLICY, order }
+    const web = service('web', { hostname, healthcheck: HEALTH }, { replicas: 2, update })
+    return desired([app(hostname), guest, web])
+  }
+  for (const [order, first, end] of [
+    ['stop-first', [], 'batch-2'],
+    ['start-first', ['firewall.admit:service/web/batch-1'], 'batch-3'],
+  ] as const) {
+    const { up, planOf } = world()
+    await up(all('old', order))
+    await up(all('old', order))
+    const planned = await planOf(all('new', order))
+    assert.equal(planned.warnings, [])
+    const needs = (id: string) => planned.steps.find((step) => step.id === id)?.needs ?? []
+    assert.equal(needs('container.stop:service/guest/1'), first)
+    assert.ok(needs('container.stop:service/web/1').includes('container.stop:service/guest/1'))
+    assert.not(needs('container.stop:service/web/2').includes('container.stop:service/guest/1'))
+    const starts = needs('container.start:service/guest/1')
+    assert.equal(
+      starts.filter((id) => id.startsWith('container.start')),
+      ['container.start:service/web/1'],
+    )
+    assert.ok(reaches(planned, 'container.stop:service/app/1', `service.wait:service/web/${end}`))
+    await up(all('new', order))
+    await up(all('new', order))
+    assert.equal((await planOf(all('new', order))).steps, [])
+  }
+})
+
+test('a replica that lends nobody anything restarts alone', async () => {
+  const guest = service(
+    'guest',
+    { networkMode: { kind: 'service', service: 'web' }, networks: [] },
+    { dependsOn: [on('web', { restart: true })] },
+  )
+  const state = desired([guest, service('web', {}, { replicas: 2 })])
+  const { host, up, planOf } = world()
+  await up(state)
+  for (const [replica, ids] of [
+    [2, ['container.start:service/web/2']],
+    [
+      1,
+      [
+        'container.stop:service/guest/1',
+        'container.start:service/web/1',
+        'container.start:service/guest/1',
+      ],
+    ],
+  ] as const) {
+    host.crash('shop', `shop-web-${replica}`, { exitCode: 1, restartAt: OPTIONS.now })
+    const { steps } = await planOf(state, { cause: 'loop' })
+    assert.equal(
+      steps.flatMap(({ id, op }) => (op.startsWith('container.') ? [id] : [])),
+      ids,
+    )
+    await up(state, { cause: 'loop' })
+  }
+})
+
+function reaches(planned: Plan, from: string, to: string): boolean {
+  if (from === to) return true
+  const needs = planned.steps.find(({ id }) => id === from)?.needs ?? []
+  return needs.some((need) => reaches(planned, need, to))
+}
 
 const waitedFor = ({ steps }: Plan) =>
   steps.flatMap((step) => (step.op === 'service.wait' ? [step.args.containers] : []))

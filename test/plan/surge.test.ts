@@ -52,7 +52,7 @@ test('one more starts before the first one stops, and leaves when the last one i
       `container.create:service/web/2 (${changed})`,
       `container.start:service/web/2 (${changed})`,
       `service.wait:service/web/batch-3 (${batch(3)})`,
-      'firewall.admit:project/shop (balancing: ["web on default -> shop-web-3"] -> ["web on default -> shop-web-2"])',
+      `firewall.admit:service/web/batch-3 (${batch(3)})`,
       `container.stop:service/web/3 (${more})`,
       `container.remove:service/web/3 (${more})`,
     ),
@@ -146,7 +146,7 @@ test('a third version begins beside the one more of the second, which answers un
   const third = await planOf(version('three'), UPDATING)
   assert.equal(standIns(third), ['service/web/4'])
   const stop = third.steps.find(({ id }) => id === 'container.stop:service/web/3')
-  assert.equal(stop?.needs, ['firewall.admit:project/shop'])
+  assert.equal(stop?.needs, ['firewall.admit:service/web/batch-2'])
   await run(third)
   await run(await planOf(version('three'), UPDATING))
   assert.equal((await planOf(version('three'), UPDATING)).steps, [])

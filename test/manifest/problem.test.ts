@@ -67,7 +67,10 @@ test('what belongs to later work says so', async () => {
   for (const [lines, said] of [
     ['pull_policy: always', 'pulling images is not supported yet'],
     ['secrets: [a]', 'secrets are not supported yet'],
-    ['deploy: { rollback_config: {} }', '`rollback_config` is not supported yet'],
+    [
+      'deploy: { rollback_config: {} }',
+      '`rollback_config` is not supported: a rollback goes by the `update_config` of',
+    ],
     ['logging: { driver: syslog }', 'logs are kept in files only'],
     ['deploy: { resources: { reservations: { cpus: 1 } } }', 'the kernel reserves no CPUs'],
     ['ports: ["53:53/sctp"]', 'publishing sctp is not supported yet'],

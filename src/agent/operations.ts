@@ -8,11 +8,12 @@ import { planAction } from '../plan/action.ts'
 import { planDown } from '../plan/down.ts'
 import { withoutService, withoutStart } from '../plan/one-off.ts'
 import { plan } from '../plan/plan.ts'
+import { scopeOf } from '../plan/scope.ts'
 import { type Reported, reportedBy, tolerated } from '../plan/tolerance.ts'
 import { unfinished } from './journal.ts'
 import { keptAfterRemove, keptAfterUp } from './kept.ts'
 import type { PassOutcome } from './loop.ts'
-import { begun, standing, type Updates } from './updates.ts'
+import { begun, type Conclusion, standing, type Updates } from './updates.ts'
 import { concludeUpdates, readWanted, withFate } from './updating.ts'
 import type {
   ActionRequest,
@@ -75,10 +76,36 @@ export async function up(
     ...workOf(project, 'up', caller),
     order: async () => orderUp(shop, project, await request),
   })
-  const conclusion = await concludeUpdates(shop, project, result)
-  const hurry = NOBODY.signal
-  if ((conclusion?.back.length ?? 0) > 0) await pass(shop, project, { cause: 'rollback', hurry })
-  return withFate(resultLine(result, caller.signal), conclusion)
+  const { desired, options } = await request
+  const scope = options.services === null ? null : scopeOf(desired, options).services
+  const conclusion = await concludeUpdates(shop, project, { result, scope })
+  return toTheEnd(shop, project, { result, conclusion, signal: caller.signal })
+}
+
+/** The result of a plan, once what the failure of an update brings about is done: it goes back, who stood in leaves. */
+export async function toTheEnd(
+  shop: Workshop,
+  project: string,
+  {
+    result,
+    conclusion,
+    signal,
+  }: {
+    readonly result: ApplyResult
+    readonly conclusion: Conclusion | null
+    readonly signal: AbortSignal
+  },
+): Promise<ResultLine> {
+  const line = withFate(resultLine(result, signal), conclusion)
+  const failed = [...line.failed]
+  let last = conclusion
+  // One service more has failed each time, and none more than twice.
+  while (last !== null && last.back.length + last.paused.length > 0) {
+    const next = await turn(shop, project, { cause: 'rollback', hurry: NOBODY.signal })
+    failed.push(...withFate(resultLine(next.result, signal), next.conclusion).failed)
+    last = next.conclusion
+  }
+  return { ...line, failed }
 }
 
 async function orderUp(
@@ -106,7 +133,7 @@ async function orderUp(
       if (oneOff === null && seen !== null) {
         const now = begun(updates, planned, { kept: before, desired: wanted, observed: seen })
         // Only then: with it the version before could not be known to an agent that begins anew.
-        if (now.size > 0) await shop.kept.writeUpdates(project, now)
+        if (now.size + updates.size > 0) await shop.kept.writeUpdates(project, now)
       }
       await shop.kept.write(project, wanted)
       if (options.origin !== null) await shop.kept.writeOrigin(project, options.origin)
@@ -187,14 +214,27 @@ export async function act(
 export async function pass(
   shop: Workshop,
   project: string,
-  { cause, hurry }: { readonly cause: string; readonly hurry: AbortSignal },
+  why: { readonly cause: string; readonly hurry: AbortSignal },
 ): Promise<PassOutcome> {
   const desired = await readWanted(shop, project)
-  const updates = await shop.kept.readUpdates(project)
   if (desired === null && unfinished(shop.kept.folder(project)) === 'down') {
     const { ok } = await down(shop, project, { desired: null, options: DOWN }, NOBODY)
     return { ok, wakeAt: null }
   }
+  const { ok, conclusion, observed, plannedAt } = await turn(shop, project, why)
+  if (conclusion !== null && conclusion.back.length + conclusion.paused.length > 0)
+    return { ok, wakeAt: shop.now() }
+  const dueAt = shop.starts.dueAt(project, plannedAt)
+  return { ok, wakeAt: desired === null ? null : nextLook(observed, { plannedAt, dueAt }) }
+}
+
+async function turn(
+  shop: Workshop,
+  project: string,
+  { cause, hurry }: { readonly cause: string; readonly hurry: AbortSignal },
+) {
+  const desired = await readWanted(shop, project)
+  const updates = await shop.kept.readUpdates(project)
   let plannedAt = shop.now()
   let found: readonly Reported[] = []
   const {
@@ -223,11 +263,13 @@ export async function pass(
   shop.events.add(shop.contest.count(planned, plannedAt))
   shop.events.add(shop.reports.news(project, found, plannedAt))
   const ok = shop.starts.count(planned, result, shop.now())
-  const conclusion = await concludeUpdates(shop, project, result)
-  if ((conclusion?.back.length ?? 0) > 0) return { ok, wakeAt: shop.now() }
-  const dueAt = shop.starts.dueAt(project, plannedAt)
-  const wakeAt = desired === null ? null : nextLook(observed, { plannedAt, dueAt })
-  return { ok, wakeAt }
+  return {
+    ok,
+    result,
+    observed,
+    plannedAt,
+    conclusion: await concludeUpdates(shop, project, { result }),
+  }
 }
 
 /** Two folders whose files have one project name are taken for one project: said before anything stops. */
@@ -253,8 +295,12 @@ function decideUp(
   return (wanted: DesiredState | null, observed: ObservedState): Plan => {
     if (wanted === null) throw new Error('up: no desired state')
     const planning = { ...rest, removeVolumes: false, cause: 'user', now } as const
-    const { updating } = standing(updates)
-    const planned = plan(wanted, observed, { ...planning, updating })
+    // A user's `up` takes up again what is paused, where it ended: with what does not work yet.
+    const { updating, paused } = standing(updates)
+    const planned = plan(wanted, observed, {
+      ...planning,
+      updating: new Set([...updating, ...paused]),
+    })
     return { ...planned, warnings: [...warnings, ...planned.warnings] }
   }
 }

@@ -1,9 +1,9 @@
 import { PakError } from '../errors.ts'
 import type { ObservedState } from '../model/observed.ts'
 import { plan } from '../plan/plan.ts'
-import { beginAnew, type Caller, loopOptions, resultLine, workOf } from './operations.ts'
+import { beginAnew, type Caller, loopOptions, toTheEnd, workOf } from './operations.ts'
 import { beforeOf, restored, type Update, type Updates } from './updates.ts'
-import { concludeUpdates, readWanted, withFate } from './updating.ts'
+import { concludeUpdates, readWanted } from './updating.ts'
 import type { ResultLine, RollbackRequest } from './wire.ts'
 import { perform, type Workshop } from './work.ts'
 
@@ -55,8 +55,8 @@ export async function rollback(
       },
     }),
   })
-  const conclusion = await concludeUpdates(shop, project, result)
-  return withFate(resultLine(result, caller.signal), conclusion)
+  const conclusion = await concludeUpdates(shop, project, { result })
+  return toTheEnd(shop, project, { result, conclusion, signal: caller.signal })
 }
 
 function chosen(updates: Updates, services: readonly string[]): readonly string[] {

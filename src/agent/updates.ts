@@ -37,7 +37,8 @@ export function begun(
   },
 ): Updates {
   const { kept, desired, observed } = sides
-  const known = new Map(updates)
+  const declared = new Set(desired.services.map(({ name }) => name))
+  const known = new Map([...updates].filter(([name]) => declared.has(name)))
   for (const service of desired.services) {
     const { name } = service
     const touched = steps.some(
@@ -74,11 +75,11 @@ function isSame(one: Service, other: Service, { images }: ObservedState): boolea
   const { source } = other.container
   const digest = source.kind === 'image' ? (other.imageDigest ?? images[source.reference]) : null
   if (digest !== null && one.imageDigest !== digest) return false
-  return JSON.stringify(unpinned(one)) === JSON.stringify(unpinned(other))
+  return JSON.stringify(version(one)) === JSON.stringify(version(other))
 }
 
-function unpinned(service: Service): Service {
-  const { imageDigest: _, ...rest } = service
+/** How many there are, and how they are replaced, is no version. */
+function version({ imageDigest: _, replicas: __, update: ___, ...rest }: Service) {
   return rest
 }
 
@@ -101,7 +102,10 @@ export function restored(desired: DesiredState, updates: Updates): DesiredState 
   const back = new Map(befores.map(({ service }) => [service.name, service]))
   return {
     ...desired,
-    services: desired.services.map((service) => back.get(service.name) ?? service),
+    services: desired.services.map((service) => {
+      const before = back.get(service.name)
+      return before === undefined ? service : { ...before, replicas: replicasOf(before, service) }
+    }),
     networks: joined(
       desired.networks,
       befores.flatMap(({ networks }) => networks),
@@ -111,6 +115,16 @@ export function restored(desired: DesiredState, updates: Updates): DesiredState 
       befores.flatMap(({ volumes }) => volumes),
     ),
   }
+}
+
+/** As many as there are now, but of a version with a name or an address that only one can have. */
+function replicasOf({ containerName, container, replicas }: Service, now: Service): number {
+  const single =
+    containerName !== null ||
+    container.networks.some(
+      ({ ipv4, ipv6, mac }) => ipv4 !== null || ipv6 !== undefined || mac !== undefined,
+    )
+  return single ? replicas : now.replicas
 }
 
 function joined<T extends { readonly name: string }>(now: readonly T[], former: readonly T[]) {
@@ -134,12 +148,20 @@ export function concluded(
     desired,
     result,
     time,
-  }: { readonly desired: DesiredState; readonly result: ApplyResult; readonly time: string },
+    scope = null,
+  }: {
+    readonly desired: DesiredState
+    readonly result: ApplyResult
+    readonly time: string
+    /** Services that the plan was about; `null`: all. */
+    readonly scope?: ReadonlySet<string> | null
+  },
 ): Conclusion {
   const known = new Map(updates)
   const [back, paused, events]: [string[], string[], PakEvent[]] = [[], [], []]
   for (const [name, update] of updates) {
     if (update.state !== 'under way' && update.state !== 'rolling back') continue
+    if (scope !== null && !scope.has(name)) continue
     const policy = desired.services.find((service) => service.name === name)?.update
     const next = verdictOf(update, { name, result, onFailure: policy?.onFailure ?? 'pause' })
     if (next === null) continue

@@ -17,7 +17,10 @@ export async function readWanted(
 export async function concludeUpdates(
   shop: Workshop,
   project: string,
-  result: ApplyResult,
+  {
+    result,
+    scope = null,
+  }: { readonly result: ApplyResult; readonly scope?: ReadonlySet<string> | null },
 ): Promise<Conclusion | null> {
   const { kept } = shop
   const [desired, updates] = await Promise.all([
@@ -26,7 +29,7 @@ export async function concludeUpdates(
   ])
   if (desired === null || updates.size === 0) return null
   const time = shop.now().toISOString()
-  const conclusion = concluded(updates, { desired, result, time })
+  const conclusion = concluded(updates, { desired, result, time, scope })
   if (conclusion.events.length === 0) return null
   // What is wanted is whole before its rollback is said to be over, and the other way round.
   await kept.write(project, restored(desired, updates))

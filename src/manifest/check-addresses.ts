@@ -1,5 +1,5 @@
 import type { Network } from '../model/desired.ts'
-import { type Check, namedPart, partOf, reportAt } from './check.ts'
+import { type Check, namedPart, partOf, reportAt, sharers } from './check.ts'
 import { addressIn, firstAddress, parseSubnet, type Subnet, subnetsOverlap } from './ipv4.ts'
 import type { Declared } from './normalize.ts'
 import { child, type Field } from './tree.ts'
@@ -49,14 +49,15 @@ function checkFixedAddresses(
     ...draft.externals.map(({ value }) => value.name),
     ...draft.networks.flatMap(({ value }) => (value.cni === undefined ? [] : value.name)),
   ])
-  for (const { service, field } of enabled)
+  for (const { service, field } of enabled) {
+    const several = sharers(service)
     for (const { network, ipv4 } of service.container.networks) {
       if (ipv4 === null) continue
       const at = partOf(namedPart(field, 'networks', network), 'ipv4_address')
       const key = `${network} ${ipv4}`
       const reason =
         (unknown.has(network) ? null : refusal(networks.get(network) ?? null, ipv4)) ??
-        (service.replicas > 1 ? `${service.replicas} replicas cannot share one address` : null) ??
+        (several === null ? null : `${several} cannot share one address`) ??
         (taken.has(key) ? `service \`${taken.get(key)}\` has this address already` : null)
       if (
         reason !== null &&
@@ -65,6 +66,7 @@ function checkFixedAddresses(
         reportAt(problems, at, reason)
       taken.set(key, service.name)
     }
+  }
 }
 
 function refusal(network: Network | null, ipv4: string): string | null {

@@ -9,6 +9,7 @@ export function checkConflicts(check: Check): void {
     checkCommand(check, draft)
     checkNetworkMode(check, draft)
     checkLender(check, draft)
+    checkOrder(check, draft)
     checkNamespaces(check, draft)
     checkCapabilities(check, draft)
   }
@@ -74,6 +75,17 @@ function checkLender({ draft, project, problems }: Check, { service, field }: Se
   const { name } = owner.service
   const message = `\`${container}\` is a container of this project`
   reportAt(problems, partOf(field, 'network_mode'), message, `say \`service:${name}\``)
+}
+
+/** Two of it would listen on the same ports: none of them is the container's own. */
+function checkOrder({ problems }: Check, { service, field }: ServiceDraft): void {
+  const { kind } = service.container.networkMode
+  if (service.update?.order !== 'start-first' || kind === 'bridge' || kind === 'none') return
+  const deployed = child(child(field, 'deploy'), 'update_config')
+  const at = child(field, 'update_config') ?? deployed ?? field
+  const written = modeText(service.container.networkMode)
+  const message = `\`start-first\` does not go with \`network_mode: ${written}\`: two of it would share its ports`
+  reportAt(problems, partOf(at, 'order'), message, 'say `stop-first`')
 }
 
 /** A sysctl of a namespace that is not the container's own would change the host or a neighbour. */

@@ -1,7 +1,7 @@
 import type { Attachment, Network } from '../model/desired.ts'
 import { formatIpv6, parseBlock6 } from '../model/ipv6.ts'
 import { byNearness } from '../model/shared.ts'
-import { type Check, namedPart, partOf, reportAt } from './check.ts'
+import { type Check, namedPart, partOf, reportAt, sharers } from './check.ts'
 import { addressIn6 } from './network-options.ts'
 import type { ServiceDraft } from './normalize.ts'
 
@@ -12,6 +12,7 @@ export function checkEnds(check: Check): void {
   const taken = new Map<string, string>()
   for (const draft of check.enabled) {
     checkNames(check, draft, externals)
+    const several = sharers(draft.service)
     for (const attachment of draft.service.container.networks) {
       const network = networks.get(attachment.network) ?? null
       checkAux(check, draft, { attachment, network })
@@ -23,9 +24,7 @@ export function checkEnds(check: Check): void {
           network?.cni === undefined
             ? refusal6(network, address)
             : null) ??
-          (draft.service.replicas > 1
-            ? `${draft.service.replicas} replicas cannot share one address`
-            : null) ??
+          (several === null ? null : `${several} cannot share one address`) ??
           (taken.has(place) ? `service \`${taken.get(place)}\` has this address already` : null)
         if (reason !== null)
           reportAt(check.problems, fieldOf(draft, attachment.network, key), reason)

@@ -1,3 +1,4 @@
+import type { Service } from '../model/desired.ts'
 import { checkAddresses } from './check-addresses.ts'
 import { checkCni } from './check-cni.ts'
 import { checkConflicts } from './check-conflicts.ts'
@@ -45,6 +46,12 @@ function checkSections({ draft, problems }: Check): void {
 /** The key of a service that a problem is about; the service itself where it is not written. */
 export function partOf(service: Field, key: string): Field {
   return fieldAt(service, [key])
+}
+
+/** Who would be there at one time with what only one can have; `null`: there is never a second. */
+export function sharers({ replicas, update }: Service): string | null {
+  if (replicas > 1) return `${replicas} replicas`
+  return update?.order === 'start-first' ? 'with `start-first` a replica and its successor' : null
 }
 
 /** The entry of a list or map that has this name. */

@@ -176,8 +176,9 @@ function service(declared: Service): Plain {
 
 function updateConfig({ update }: Service): Plain | null {
   if (update === undefined) return null
-  const { parallelism, delayMs, monitorMs, onFailure, maxFailureRatio } = update
+  const { order, parallelism, delayMs, monitorMs, onFailure, maxFailureRatio } = update
   return {
+    order,
     parallelism,
     delay: `${delayMs}ms`,
     monitor: `${monitorMs}ms`,

@@ -11,34 +11,25 @@ export function normalizeUpdate(context: Context, service: Field): UpdatePolicy 
     complain(context, deployed, new Refusal('it is written twice: `update_config` is there, too'))
   const field = own ?? deployed
   if (field === null) return null
-  take(context, child(field, 'order'), { parse: parseOrder, fallback: null })
   const ms = (key: string, fallback: number) =>
     take(context, child(field, key), { parse: parseDuration, fallback })
   const action = textOf(child(field, 'failure_action'))
   return {
+    // The schema lets two words through.
+    order: textOf(child(field, 'order')) === 'start-first' ? 'start-first' : 'stop-first',
     parallelism: take(context, child(field, 'parallelism'), {
       parse: parseInteger({ what: 'parallelism', least: 0, most: 10_000 }),
       fallback: 1,
     }),
     delayMs: ms('delay', 0),
     monitorMs: ms('monitor', 5_000),
-    // The schema lets three words through.
+    // And three here.
     onFailure: action === 'rollback' || action === 'continue' ? action : 'pause',
     maxFailureRatio: take(context, child(field, 'max_failure_ratio'), {
       parse: parseRatio,
       fallback: 0,
     }),
   }
-}
-
-function parseOrder(text: string): null {
-  if (text === 'stop-first') return null
-  if (text === 'start-first')
-    throw new Refusal(
-      '`start-first` is not supported yet',
-      'with several replicas `stop-first` keeps the others answering',
-    )
-  throw new Refusal('expected `stop-first`')
 }
 
 function parseRatio(text: string): number {

@@ -41,8 +41,10 @@ export interface Service {
   readonly container: ContainerSpec
 }
 
-/** `update_config`: replicas go one batch after the other, each stopped before its successor starts. */
+/** `update_config`: replicas are replaced one batch after the other. */
 export interface UpdatePolicy {
+  /** `start-first`: so many as are in a batch start in addition before the first one stops. */
+  readonly order: 'stop-first' | 'start-first'
   /** Replicas in a batch; 0: all of them. */
   readonly parallelism: number
   /** Between two batches. */

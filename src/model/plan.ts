@@ -199,6 +199,8 @@ export type Reason =
       readonly number: number
       readonly of: number
     }
+  /** One more than the file wants, while others of `service` are replaced. */
+  | { readonly kind: 'surge'; readonly service: string }
   /** A dependency: `service` was recreated or restarted, or must be ready first. */
   | { readonly kind: 'dependency'; readonly service: string }
   /** A user asked for just this: `--force-recreate`, `pak restart`, `pak down -v`. */

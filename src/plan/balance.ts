@@ -52,7 +52,7 @@ export function membersAt(
   update: UpdateStage = NOTHING_ROLLS,
 ): readonly Member[] {
   return units.flatMap((unit) => {
-    if (unit.wanted === null) return []
+    if (unit.wanted === null || hasLeft(unit, moment, update)) return []
     const { service, observed } = unit
     const stage = stageOf(unit, moment, update)
     // Until its batch it is what it was.
@@ -66,10 +66,16 @@ export function membersAt(
 /** How far a rolling update is: so many of its batches have ended. */
 export interface UpdateStage {
   readonly ranks: Ranks
+  /** By service: the batch that is its last. */
+  readonly ends: ReadonlyMap<string, number>
   readonly done: number
 }
 
-const NOTHING_ROLLS: UpdateStage = { ranks: new Map(), done: 0 }
+const NOTHING_ROLLS: UpdateStage = { ranks: new Map(), ends: new Map(), done: 0 }
+
+/** It stood in for others, who are there by then. */
+const hasLeft = ({ service, surge }: Unit, moment: Moment, { ends, done }: UpdateStage): boolean =>
+  surge !== undefined && (moment === 'after' || done >= (ends.get(service) ?? 0))
 
 /** `updated`: its batch has shown that it works; `ahead`: its batch is not even next; `null`: does not matter. */
 function stageOf(
@@ -129,7 +135,10 @@ export function mannerOf(
     if (service === undefined)
       return { vip: had.has(name), affinity: observedAffinity(observed, name) }
     // Down to one replica it keeps its address: connections to it are still there.
-    const several = (replicas.get(name)?.length ?? 0) > 1 || had.has(name)
+    const several =
+      (replicas.get(name)?.length ?? 0) > 1 ||
+      had.has(name) ||
+      service.update?.order === 'start-first'
     const mode = service.endpointMode ?? (several ? 'vip' : 'dnsrr')
     // What an earlier version has kept of a file says nothing of it.
     return { vip: mode === 'vip', affinity: service.affinity ?? 'none' }

@@ -5,7 +5,8 @@ import { takesTraffic } from '../model/traffic.ts'
 import type { Draft } from './draft.ts'
 import { dependencyGraph } from './graph.ts'
 import { id, step } from './step.ts'
-import { asItIs, compareText, containerId, groupBy, isUp, type Unit } from './unit.ts'
+import { compareText, containerId, groupBy, isLasting, isUp, type Unit } from './unit.ts'
+import { isCompleted } from './verdict.ts'
 
 /** Replicas that are made anew together. Batches of all services are one chain: each begins after the one before. */
 export interface Batch {
@@ -41,11 +42,7 @@ export function batchesOf(units: readonly Unit[], rolling: Rolling): readonly Ba
     const renewed = here.filter(isRenewed)
     const updating = rolling.updating.has(service)
     if (renewed.length === 0 && !updating) return []
-    const late = here.filter(
-      (unit) =>
-        !isRenewed(unit) &&
-        (unit.tasks.start !== undefined || (updating && !isSettled(unit, policy, rolling.now))),
-    )
+    const late = here.filter((unit) => isLate(unit, { policy, updating, now: rolling.now }))
     const lists = [...(late.length === 0 ? [] : [late]), ...chunks(renewed, policy.parallelism)]
     return lists.map(
       (list, index): Batch => ({
@@ -59,33 +56,44 @@ export function batchesOf(units: readonly Unit[], rolling: Rolling): readonly Ba
   })
 }
 
+export interface UnderWay {
+  readonly policy: UpdatePolicy
+  readonly updating: boolean
+  /** RFC 3339. */
+  readonly now: string
+}
+
+/** It starts and nothing stops for it, or it has not shown yet that it works. */
+export function isLate(unit: Unit, { policy, updating, now }: UnderWay): boolean {
+  if (isRenewed(unit) || (unit.surge ?? null)?.kind === 'scaled') return false
+  return unit.tasks.start !== undefined || (updating && !isSettled(unit, policy, now))
+}
+
 /** What runs is taken down for it. */
-const isRenewed = ({ tasks, observed }: Unit): boolean =>
+export const isRenewed = ({ tasks, observed }: Unit): boolean =>
   isUp(observed) && tasks.remove !== undefined && tasks.create !== undefined
 
 function isSettled({ observed }: Unit, { monitorMs }: UpdatePolicy, now: string): boolean {
-  if (observed === null || observed.status.state !== 'running') return true
-  if (observed.spec.healthcheck !== null) return takesTraffic(observed)
-  return Date.parse(now) - Date.parse(observed.status.startedAt) >= monitorMs
+  if (observed === null) return true
+  const { status, spec } = observed
+  if (status.state === 'stopped') return status.byUser || isCompleted(observed)
+  if (status.state !== 'running') return true
+  if (spec.healthcheck !== null) return takesTraffic(observed)
+  return Date.parse(now) - Date.parse(status.startedAt) >= monitorMs
 }
 
 function chunks(units: readonly Unit[], size: number): readonly (readonly Unit[])[] {
   if (units.length === 0) return []
   if (size === 0) return [units]
-  const sorted = [...units].sort((a, b) => a.replica - b.replica)
+  const sorted = [...units].sort((a, b) => fitness(a) - fitness(b) || a.replica - b.replica)
   return Array.from({ length: Math.ceil(sorted.length / size) }, (_, index) =>
     sorted.slice(index * size, (index + 1) * size),
   )
 }
 
-/** Of services whose update has failed what still runs stays as it is. */
-export function keepPaused(units: readonly Unit[], paused: ReadonlySet<string>): readonly Unit[] {
-  return units.map((unit) =>
-    unit.observed !== null && paused.has(unit.service) && isRenewed(unit)
-      ? { ...unit, wanted: asItIs(unit.observed), tasks: {} }
-      : unit,
-  )
-}
+/** Who takes connections goes last. */
+const fitness = ({ observed }: Unit): number =>
+  observed !== null && takesTraffic(observed) ? 1 : 0
 
 /** In which batch a replica is, from 1 over all services. */
 export type Ranks = ReadonlyMap<string, number>
@@ -93,29 +101,47 @@ export type Ranks = ReadonlyMap<string, number>
 export const ranksOf = (batches: readonly Batch[]): Ranks =>
   new Map(batches.flatMap(({ units }, index) => units.map((unit) => [placeOf(unit), index + 1])))
 
+/** By service: the batch that is its last. */
+export const endsOf = (batches: readonly Batch[]): ReadonlyMap<string, number> =>
+  new Map(batches.map(({ service }, index) => [service, index + 1]))
+
 export const placeOf = ({ service, replica }: Pick<Unit, 'service' | 'replica'>): string =>
   `${service}/${replica}`
 
 const addressOf = ({ service, number }: Batch) => serviceAddress(`${service}/batch-${number}`)
 
-/** For each replica what has to be before it is stopped: the end of the batch before. */
-export function gates(draft: Draft): ReadonlyMap<string, string> {
+export interface Gates {
+  /** For each replica what has to be before it is stopped, or stands in: the end of the batch before. */
+  readonly begin: ReadonlyMap<string, string>
+  /** For each service that is updated what has to be before those leave who stood in. */
+  readonly end: ReadonlyMap<string, string>
+}
+
+export function gatesOf(draft: Draft): Gates {
   const batches = draft.batches ?? []
-  return new Map(
-    batches.flatMap(({ units }, index) => {
-      const before = batches[index - 1]
-      if (before === undefined) return []
-      const admits = draft.firewall.between?.[index - 1] != null
-      const gate = id(admits ? 'firewall.admit' : 'service.wait', addressOf(before))
-      return units.map((unit) => [placeOf(unit), gate] as const)
-    }),
-  )
+  const ends = batches.map((batch, index) => endOf(batch, index, draft))
+  return {
+    begin: new Map(
+      batches.flatMap(({ units }, index) => {
+        const gate = ends[index - 1]
+        return gate === undefined ? [] : units.map((unit) => [placeOf(unit), gate] as const)
+      }),
+    ),
+    end: new Map(batches.flatMap(({ service }, index) => [[service, ends[index] ?? ''] as const])),
+  }
+}
+
+/** What lets a batch take connections, or where nothing has to, what shows that it works. */
+function endOf(batch: Batch, index: number, { firewall }: Draft): string {
+  const admits = firewall.between?.[index] != null
+  return id(admits ? 'firewall.admit' : 'service.wait', addressOf(batch))
 }
 
 /** What ends the last batch. */
-export function lastOf(batches: readonly Batch[]): readonly string[] {
+export function lastOf(draft: Draft): readonly string[] {
+  const batches = draft.batches ?? []
   const last = batches.at(-1)
-  return last === undefined ? [] : [id('service.wait', addressOf(last))]
+  return last === undefined ? [] : [endOf(last, batches.length - 1, draft)]
 }
 
 /** The end of each batch: it works, and takes connections. */
@@ -154,7 +180,7 @@ const namesIn = ({ units }: Batch): readonly string[] =>
   units.flatMap(({ wanted }) => wanted?.container ?? []).sort(compareText)
 
 function toleratedOf({ service, policy }: Batch, { units }: Draft): number {
-  const all = units.filter((unit) => unit.service === service && unit.wanted !== null).length
+  const all = units.filter((unit) => unit.service === service && isLasting(unit)).length
   return policy.onFailure === 'continue' ? all : Math.floor(policy.maxFailureRatio * all)
 }
 

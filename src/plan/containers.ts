@@ -1,40 +1,44 @@
 import { networkAddress, projectAddress, replicaAddress, volumeAddress } from '../model/address.ts'
 import type { Step, StepArgs } from '../model/plan.ts'
-import { batchSteps, gates, placeOf, ranksOf } from './batches.ts'
+import { batchSteps, type Gates, gatesOf, placeOf } from './batches.ts'
 import { diffContainer } from './diff.ts'
 import type { Draft } from './draft.ts'
 import { type Holders, holdersOf, obstacles, rivals, volumeNames } from './holders.ts'
-import { startingNeeds, stoppingNeeds, waitSteps } from './readiness.ts'
+import { startingNeeds, waitSteps } from './readiness.ts'
 import { id, step } from './step.ts'
+import { type Stopping, stoppingOf } from './stopping.ts'
 import { compareText, containerId, type Tasks, type Unit, type Wanted } from './unit.ts'
 
 /** The steps of all containers, and the waits among them. */
 export function containerSteps(draft: Draft): readonly Step[] {
   const at: Context = {
     draft,
-    stops: stoppingNeeds(draft.units, ranksOf(draft.batches ?? [])),
-    gates: gates(draft),
+    stops: stoppingOf(draft),
+    gates: gatesOf(draft),
     starts: startingNeeds(draft),
     holders: holdersOf(draft.units),
   }
-  const steps = draft.units.flatMap((unit) => [...endings(unit, at), ...beginnings(unit, at)])
+  const steps = draft.units.flatMap((unit) => [
+    ...endings(unit, at),
+    ...beginnings(unit, at),
+    ...departure(unit, at),
+  ])
   return [...steps, ...waitSteps(draft), ...batchSteps(draft)]
 }
 
 interface Context {
   readonly draft: Draft
-  readonly stops: ReadonlyMap<string, readonly string[]>
+  readonly stops: Stopping
   readonly starts: ReadonlyMap<string, readonly string[]>
-  readonly gates: ReadonlyMap<string, string>
+  readonly gates: Gates
   readonly holders: Holders
 }
 
-function endings(unit: Unit, { draft, stops, gates }: Context): readonly Step[] {
+function endings(unit: Unit, { draft, stops }: Context): readonly Step[] {
   const { tasks, observed } = unit
   if (observed === null) return []
   const on = replicaAddress(unit.service, unit.replica)
   const container = observed.name
-  const after = stops.get(unit.service) ?? []
   const steps: Step[] = []
   if (tasks.kill !== undefined) {
     const args = { container, signal: draft.stop.signal ?? 'SIGKILL' }
@@ -46,8 +50,8 @@ function endings(unit: Unit, { draft, stops, gates }: Context): readonly Step[] 
     steps.push(step('container.unpause', { container }, { on, because: tasks.unpause }))
   if (tasks.stop !== undefined) {
     const drained = drains(unit, draft) ? [id('firewall.apply', projectAddress(draft.project))] : []
-    const gate = gates.get(placeOf(unit)) ?? []
-    const facts = { on, because: tasks.stop, after: [...after, ...drained].concat(gate) }
+    const after = [...stops.before(unit), ...stops.gate(unit), ...drained]
+    const facts = { on, because: tasks.stop, after }
     steps.push(step('container.stop', { container, ...stopManner(tasks, draft) }, facts))
   }
   if (tasks.remove !== undefined) {
@@ -56,6 +60,20 @@ function endings(unit: Unit, { draft, stops, gates }: Context): readonly Step[] 
     steps.push(step('container.remove', { container, forGood }, facts))
   }
   return steps
+}
+
+/** Of a replica that stood in while its service was updated. */
+function departure(unit: Unit, { draft, gates }: Context): readonly Step[] {
+  const { service, replica, wanted, surge } = unit
+  if (wanted === null || surge === undefined) return []
+  const { container } = wanted
+  const facts = { on: replicaAddress(service, replica), because: surge }
+  const stop = { container, ...draft.stop }
+  const gone = { container, forGood: true }
+  return [
+    step('container.stop', stop, { ...facts, after: [gates.end.get(service) ?? []].flat() }),
+    step('container.remove', gone, { ...facts, after: [containerId('stop', unit)] }),
+  ]
 }
 
 /**
@@ -87,7 +105,11 @@ function beginnings(unit: Unit, at: Context): readonly Step[] {
   const steps: Step[] = []
   if (tasks.create !== undefined) {
     const args = { container, service, replica, spec, dependsOn, imageDigest }
-    const after = [...ground(wanted, at.draft), ...obstacles(unit, wanted, at.holders)]
+    const after = [
+      ...ground(wanted, at.draft),
+      ...(unit.surge === undefined ? obstacles(unit, wanted, at.holders) : []),
+      ...turn(unit, at),
+    ]
     steps.push(step('container.create', args, { on, because: tasks.create, after }))
   }
   if (tasks.update !== undefined && observed !== null) {
@@ -104,15 +126,17 @@ function beginnings(unit: Unit, at: Context): readonly Step[] {
     steps.push(step('container.repair', { container }, { on, because: tasks.repair, after }))
   }
   if (tasks.start !== undefined) {
-    const own = (['stop', 'create', 'update'] as const).map((task) => containerId(task, unit))
+    const first = unit.surge === undefined ? (['stop'] as const) : []
+    const own = [...first, 'create' as const, 'update' as const].map((t) => containerId(t, unit))
     const shared = [id('project.update', project), id('firewall.apply', project)]
     const ready = at.starts.get(service) ?? []
     const after = [
       ...own,
       ...shared,
       // Killed in between, pak finds who follows it stopped, never running on unawares.
-      ...(tasks.start.kind === 'exited' ? (at.stops.get(service) ?? []) : []),
+      ...(tasks.start.kind === 'exited' ? at.stops.before(unit) : []),
       ...ground(wanted, at.draft),
+      ...turn(unit, at),
       ...ready,
       ...rivals(wanted, at.holders),
     ]
@@ -122,6 +146,10 @@ function beginnings(unit: Unit, at: Context): readonly Step[] {
   }
   return steps
 }
+
+/** Who stands in does so only when it is its service's turn. */
+const turn = (unit: Unit, { gates }: Context): readonly string[] =>
+  unit.surge === undefined ? [] : [gates.begin.get(placeOf(unit)) ?? []].flat()
 
 /** What a container stands on. */
 function ground({ spec }: Wanted, draft: Draft): readonly string[] {

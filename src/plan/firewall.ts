@@ -19,8 +19,8 @@ import {
   publicationText,
   placesOf as standingOn,
 } from './balance.ts'
-import { type Batch, ranksOf } from './batches.ts'
-import { type NetworkWork, reachable } from './networks.ts'
+import { type Batch, endsOf, ranksOf } from './batches.ts'
+import { makesWay, type NetworkWork, reachable } from './networks.ts'
 import { plannedPolicies, policyTexts } from './policies.ts'
 import { asItIs, compareText, MISSING, type Unit } from './unit.ts'
 
@@ -57,14 +57,14 @@ export function firewallWorks(sides: FirewallSides): FirewallWorks {
   const because = applyReason(sides, before, during)
   const between: (FirewallWork | null)[] = []
   let last = during
-  for (let done = 1; done < (sides.batches?.length ?? 0); done += 1) {
+  for (let done = 1; done <= (sides.batches?.length ?? 0); done += 1) {
     const picture = pictureAt(sides, 'during', done)
-    const moved = balancingChange(entriesOf(last), entriesOf(picture))
+    const moved = movedBetween(last, picture)
     const changed = { kind: 'changed', fields: moved } as const
     between.push(moved.length === 0 ? null : { ...argsOf(picture), because: changed })
     last = picture
   }
-  const joined = balancingChange(entriesOf(last), entriesOf(after))
+  const joined = movedBetween(last, after)
   return {
     between,
     apply: because === null ? null : { ...argsOf(during), because },
@@ -74,6 +74,13 @@ export function firewallWorks(sides: FirewallSides): FirewallWorks {
         : { ...argsOf(after), because: { kind: 'changed', fields: joined } },
   }
 }
+
+/** What a later moment of the same plan has otherwise. */
+const movedBetween = (earlier: Picture, later: Picture): readonly FieldChange[] => [
+  ...listChange('networks', earlier.networks, later.networks),
+  ...balancingChange(entriesOf(earlier), entriesOf(later)),
+  ...listChange('policies', policyTexts(earlier.policies), policyTexts(later.policies)),
+]
 
 interface Picture extends Behind {
   readonly networks: readonly string[]
@@ -108,13 +115,17 @@ function pictureBefore({ observed }: FirewallSides): Picture {
 /** `done`: so many batches have ended. */
 function pictureAt(sides: FirewallSides, moment: 'during' | 'after', done = 0): Picture {
   const { observed, networks, units, services, batches = [] } = sides
-  const members = membersAt(units, moment, { ranks: ranksOf(batches), done })
+  const members = membersAt(units, moment, {
+    ranks: ranksOf(batches),
+    ends: endsOf(batches),
+    done,
+  })
   const at = {
     reach: reachAfter(observed, networks),
     manner: mannerOf(observed, services, members),
   }
   return {
-    networks: networksAfter(observed, networks),
+    networks: networksAt(observed, networks, moment === 'during' && batches.length > 0),
     ...behind(members, { ...at, all: false }),
     possible: behind(members, { ...at, all: true }),
     policies: plannedPolicies(observed, services, pakOnly(members, at.reach)),
@@ -148,11 +159,16 @@ function reachAfter(
   return new Map([...reachBefore(observed), ...declared])
 }
 
-function networksAfter(observed: ObservedState, works: readonly NetworkWork[]): readonly string[] {
+/** While a service is updated batch by batch, its networks that go still have the rest of it. */
+function networksAt(
+  observed: ObservedState,
+  works: readonly NetworkWork[],
+  rolling: boolean,
+): readonly string[] {
   const names = new Set(observed.networks.map(({ spec }) => spec.name))
   for (const work of works) {
     if (work.create !== null) names.add(work.name)
-    else if (work.remove !== null) names.delete(work.name)
+    else if (work.remove !== null && (!rolling || makesWay(work, works))) names.delete(work.name)
   }
   return [...names].sort(compareText)
 }

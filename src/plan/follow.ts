@@ -24,13 +24,18 @@ function followed(unit: Unit, byService: ReadonlyMap<string, readonly Unit[]>): 
   const untouched = tasks.stop === undefined && tasks.remove === undefined
   if (wanted === null || isOneOff(wanted.spec) || !untouched || !isUp(observed)) return tasks
   const replicas = (service: string) => byService.get(service) ?? []
-  const lender = sharedServices(wanted.spec).find((service) =>
+  // Of whoever lends a namespace only the replica that does so counts.
+  const lenders = sharedServices(wanted.spec)
+  const lender = lenders.find((service) =>
     replicas(service).some(({ replica, tasks }) => replica === 1 && tasks.start !== undefined),
   )
   const cause =
     lender ??
     wanted.dependsOn.find(
-      ({ service, restart }) => restart && replicas(service).some(({ tasks }) => isRestart(tasks)),
+      ({ service, restart }) =>
+        restart &&
+        !lenders.includes(service) &&
+        replicas(service).some(({ tasks }) => isRestart(tasks)),
     )?.service
   if (cause === undefined) return tasks
   const because: Reason = { kind: 'dependency', service: cause }

@@ -1,5 +1,5 @@
 import type { ContainerSpec, Dependency } from '../model/desired.ts'
-import { compareText, sharedServices, type Unit } from './unit.ts'
+import { compareText, isLasting, sharedServices, type Unit } from './unit.ts'
 
 /** Which service depends on which, without cycles. */
 export interface Graph {
@@ -16,7 +16,8 @@ export function dependencyGraph(units: readonly Unit[], side: 'wanted' | 'observ
   const edges = new Map<string, Set<string>>()
   for (const { service } of units) if (!edges.has(service)) edges.set(service, new Set())
   for (const unit of units) {
-    const here = unit[side]
+    // Who stands in for others may be of a version that depended on something else.
+    const here = side === 'observed' || isLasting(unit) ? unit[side] : null
     const known = edges.get(unit.service)
     if (here === null || known === undefined) continue
     for (const name of dependencyNames(here)) {

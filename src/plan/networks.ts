@@ -135,6 +135,15 @@ export function unusedNetworks(
     .sort((a, b) => compareText(a.name, b.name))
 }
 
+/** Its name or its range is another's in this plan. */
+export const makesWay = (gone: NetworkWork, works: readonly NetworkWork[]): boolean =>
+  gone.create !== null || works.some((work) => work.create !== null && takesOver(work, gone))
+
+export function takesOver({ wanted }: NetworkWork, { observed }: NetworkWork): boolean {
+  const subnet = wanted?.subnet ?? null
+  return subnet !== null && observed !== null && overlap(subnet, observed.subnet)
+}
+
 /** Whether two IPv4 ranges in CIDR notation share an address; false for anything else. */
 export function overlap(a: string, b: string): boolean {
   const left = range(a)

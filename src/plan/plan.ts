@@ -1,8 +1,8 @@
 import type { DesiredState } from '../model/desired.ts'
 import type { ObservedContainer, ObservedState } from '../model/observed.ts'
 import { isOneOff } from '../model/one-off.ts'
-import type { FieldChange, Plan } from '../model/plan.ts'
-import { type Batch, batchesOf, isPossible, keepPaused } from './batches.ts'
+import type { Plan } from '../model/plan.ts'
+import { batchesOf, isPossible } from './batches.ts'
 import type { Draft, RecordWork, VolumeWork } from './draft.ts'
 import { compareLimits } from './fields.ts'
 import { firewallWorks } from './firewall.ts'
@@ -10,11 +10,21 @@ import { follow } from './follow.ts'
 import { handNotes } from './hand-notes.ts'
 import { holdBack } from './hold.ts'
 import { overlooked, overlooking } from './leave.ts'
-import { declaredNetworks, replacedNetworks, unusedNetworks } from './networks.ts'
+import { declaredNetworks, type NetworkWork, replacedNetworks, unusedNetworks } from './networks.ts'
 import type { PlanOptions } from './options.ts'
 import { type Scope, scopeOf } from './scope.ts'
 import { sequence } from './sequence.ts'
-import { asItIs, byPlace, compareText, MISSING, ORPHAN, type Unit, wantedOf } from './unit.ts'
+import { type SurgeSides, withSurge } from './surge.ts'
+import {
+  asItIs,
+  byPlace,
+  compareText,
+  isLasting,
+  MISSING,
+  ORPHAN,
+  type Unit,
+  wantedOf,
+} from './unit.ts'
 import { judge, judgeOutsider } from './verdict.ts'
 
 /** Everything that has to be done so that what is becomes what should be, with its reasons. */
@@ -23,45 +33,49 @@ export function plan(desired: DesiredState, seen: ObservedState, options: PlanOp
   const observed = overlooking(seen, leave)
   const scope = scopeOf(desired, options)
   const declared = declaredNetworks(desired, observed, scope)
-  const at: Sides = { desired, observed, options, scope, replaced: replacedNetworks(declared) }
+  const replaced = replacedNetworks(declared)
+  const at: Sides = { desired, observed, options, scope, declared, replaced }
   const judged = [...declaredUnits(at), ...otherUnits(at)].sort(byPlace)
-  const held = holdBack(judged, options.hold ?? new Set())
-  const units = follow(keepPaused(held, options.paused ?? new Set()))
+  const units = follow(holdBack(judged, options.hold ?? new Set()))
+  const batched = draftOf(at, withSurge(units, at), 'in batches')
+  const rolling = sequence(batched)
+  if (isPossible(rolling)) return rolling
+  const names = [...new Set((batched.batches ?? []).map(({ service }) => `\`${service}\``))]
+  const words = `${names.join(', ')}: what depends on them is in the way of an update in batches; all at once`
+  const whole = sequence(draftOf(at, units, 'all at once'))
+  return { ...whole, warnings: [...whole.warnings, words] }
+}
+
+function draftOf(at: Sides, units: readonly Unit[], how: 'in batches' | 'all at once'): Draft {
+  const { desired, observed, options, declared } = at
+  const updating = options.updating ?? new Set()
+  const rolling = { services: desired.services, updating, now: options.now }
+  const batches = how === 'in batches' ? batchesOf(units, rolling) : []
+  const lasting = units.filter(isLasting)
   const undeclared = observed.networks.filter(
     ({ spec }) => !desired.networks.some(({ name }) => name === spec.name),
   )
-  const networks = [...declared, ...unusedNetworks(undeclared, units)]
-  const draft = (batches: readonly Batch[]): Draft => ({
+  const networks = [...declared, ...unusedNetworks(undeclared, lasting)]
+  return {
     project: desired.project,
     record: recordWork(desired, observed),
     networks: networks.sort((a, b) => compareText(a.name, b.name)),
-    volumes: volumeWork(at, units),
+    volumes: volumeWork(at, lasting),
     units,
     batches,
     firewall: overlooked(
       firewallWorks({ observed, networks, units, services: desired.services, batches }),
-      { project: desired.project, leave },
+      { project: desired.project, leave: options.leave ?? new Set() },
     ),
     stop: { graceMs: options.timeoutMs, signal: null, byUser: false },
     waitTimeoutMs: options.waitTimeoutMs,
     warnings: warningsOf(at, units),
-  })
-  const updating = options.updating ?? new Set()
-  const batches = batchesOf(units, { services: desired.services, updating, now: options.now })
-  const rolling = sequence(draft(batches))
-  if (isPossible(rolling)) return rolling
-  const names = [...new Set(batches.map(({ service }) => `\`${service}\``))].join(', ')
-  const words = `${names}: what depends on them is in the way of an update in batches; all at once`
-  const whole = sequence(draft([]))
-  return { ...whole, warnings: [...whole.warnings, words] }
+  }
 }
 
-interface Sides {
-  readonly desired: DesiredState
-  readonly observed: ObservedState
-  readonly options: PlanOptions
+interface Sides extends SurgeSides {
   readonly scope: Scope
-  readonly replaced: ReadonlyMap<string, readonly FieldChange[]>
+  readonly declared: readonly NetworkWork[]
 }
 
 function recordWork(desired: DesiredState, observed: ObservedState): RecordWork | null {
@@ -83,7 +97,10 @@ function declaredUnits(at: Sides): readonly Unit[] {
       Array.from({ length: service.replicas }, (_, index) => {
         const place = { service: service.name, replica: index + 1 }
         const there = known.get(placeOf(place)) ?? null
-        const wanted = wantedOf(service, place.replica, { desired, observed })
+        // An update that has failed goes no further: what is left of the version before lives on as it is.
+        const kept = options.paused?.has(service.name) === true ? there : null
+        const wanted =
+          kept === null ? wantedOf(service, place.replica, { desired, observed }) : asItIs(kept)
         const forced = options.forceRecreate && scope.selected.has(service.name)
         const tasks = judge({ wanted, observed: there, replaced, forced, options })
         return { ...place, observed: there, wanted, managed: true, tasks }

@@ -1,48 +1,39 @@
 import { type Address, serviceAddress } from '../model/address.ts'
 import type { Reason, Step, StepArgs } from '../model/plan.ts'
-import { placeOf, type Ranks } from './batches.ts'
+import { ranksOf } from './batches.ts'
 import type { Draft } from './draft.ts'
 import { dependencyGraph } from './graph.ts'
 import { id, step } from './step.ts'
-import { containerId, groupBy, type Unit } from './unit.ts'
+import { containerId, groupBy, isLasting, sharedServices, type Unit } from './unit.ts'
 
 type Condition = StepArgs['service.wait']['condition']
-
-/**
- * For each service the stops that come before its own: those of its dependants, or, where a dependant
- * does not stop, of what depends on that one.
- */
-export function stoppingNeeds(
-  units: readonly Unit[],
-  rolled: Ranks,
-): ReadonlyMap<string, readonly string[]> {
-  const { order, dependencies } = dependencyGraph(units, 'observed')
-  // What is replaced batch by batch is not taken down for what it depends on.
-  const whole = units.filter((unit) => !rolled.has(placeOf(unit)))
-  const stops = idsByService(whole, 'stop')
-  const needs = new Map<string, Set<string>>(order.map((service) => [service, new Set()]))
-  for (const service of [...order].reverse()) {
-    const own = stops.get(service) ?? [...(needs.get(service) ?? [])]
-    for (const dependency of dependencies(service)) {
-      for (const stop of own) needs.get(dependency)?.add(stop)
-    }
-  }
-  return new Map([...needs].map(([service, ids]) => [service, [...ids]]))
-}
 
 /** For each service the starts and waits that come before its own starts. */
 export function startingNeeds(draft: Draft): ReadonlyMap<string, readonly string[]> {
   const { order, dependencies } = dependencyGraph(draft.units, 'wanted')
   const starts = idsByService(draft.units, 'start')
   const waits = new Map(waitsOf(draft).map((wait) => [keyOf(wait), wait.id]))
-  const declared = declaredConditions(draft.units)
+  const lasting = draft.units.filter(isLasting)
+  const declared = declaredConditions(lasting)
+  const ranks = ranksOf(draft.batches ?? [])
+  const guests = new Map(
+    lasting.flatMap(({ service, wanted }) =>
+      wanted === null ? [] : [[service, new Set(sharedServices(wanted.spec))] as const],
+    ),
+  )
+  const lends = (lender: string, guest: string) =>
+    ranks.has(`${lender}/1`) && guests.get(guest)?.has(lender) === true
   return new Map(
     order.map((service) => [
       service,
       dependencies(service).flatMap((name) => {
         const conditions = declared.get(service)?.get(name) ?? []
         const ids = [...conditions].flatMap((condition) => waits.get(`${name} ${condition}`) ?? [])
-        return ids.length > 0 ? ids : (starts.get(name) ?? [])
+        if (ids.length > 0) return ids
+        // It goes with the one replica in whose namespaces it lives.
+        return lends(name, service)
+          ? containerId('start', { service: name, replica: 1 })
+          : (starts.get(name) ?? [])
       }),
     ]),
   )
@@ -71,7 +62,7 @@ const keyOf = ({ service, condition }: Wait): string => `${service} ${condition}
 function waitsOf(draft: Draft): readonly Wait[] {
   if (draft.waitTimeoutMs === null) return []
   const { dependencies } = dependencyGraph(draft.units, 'wanted')
-  const replicas = groupBy(draft.units, ({ service }) => service)
+  const replicas = groupBy(draft.units.filter(isLasting), ({ service }) => service)
   const wanted = new Map<string, Set<Condition>>()
   const starting = draft.units.filter(({ tasks }) => tasks.start !== undefined)
   for (const [service, declared] of declaredConditions(starting)) {
@@ -129,7 +120,9 @@ function idsByService(
   units: readonly Unit[],
   task: 'start' | 'stop',
 ): ReadonlyMap<string, readonly string[]> {
-  const having = units.filter(({ tasks }) => tasks[task] !== undefined)
+  const having = units.filter(
+    ({ tasks, surge }) => tasks[task] !== undefined && surge === undefined,
+  )
   return new Map(
     [...groupBy(having, ({ service }) => service)].map(([service, members]) => [
       service,

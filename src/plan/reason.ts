@@ -23,6 +23,8 @@ export function reasonText(reason: Reason): string {
       return `drift: ${printable(reason.fact)}`
     case 'batch':
       return `update of ${reason.service}, batch ${reason.number} of ${reason.of}`
+    case 'surge':
+      return `one more while ${reason.service} is updated`
     case 'dependency':
       return `because of ${reason.service}`
     case 'requested':

@@ -31,6 +31,7 @@ const PLAIN: Palette = { green: same, yellow: same, red: same, cyan: same, dim: 
 const SYMBOLS: Readonly<Record<Outcome, readonly [string, keyof Palette]>> = {
   create: ['+', 'green'],
   recreate: ['±', 'yellow'],
+  surge: ['±', 'green'],
   update: ['~', 'yellow'],
   remove: ['-', 'red'],
   restart: ['>', 'cyan'],
@@ -59,6 +60,7 @@ function verbText(group: readonly Step[]): string {
     return `wait until ${UNTIL[first.args.condition]}`
   }
   if (group.every(({ op }) => op.startsWith('firewall.'))) return 'firewall'
+  if (outcomeOf(group) === 'surge') return 'create, then remove'
   if (first?.op === 'container.kill') return `kill with ${first.args.signal}`
   if (first?.op === 'container.pause') return 'pause'
   if (first?.op === 'container.unpause') return 'unpause'

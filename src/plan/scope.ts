@@ -13,7 +13,10 @@ export interface Scope {
   readonly unknown: readonly string[]
 }
 
-export function scopeOf(desired: DesiredState, options: PlanOptions): Scope {
+export function scopeOf(
+  desired: DesiredState,
+  options: Pick<PlanOptions, 'services' | 'noDeps'>,
+): Scope {
   const all = desired.services.map(({ name }) => name)
   if (options.services === null) {
     return {

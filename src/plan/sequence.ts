@@ -5,7 +5,7 @@ import { canonical } from './canonical.ts'
 import { containerSteps } from './containers.ts'
 import type { Draft, VolumeWork } from './draft.ts'
 import { topological } from './graph.ts'
-import { type NetworkWork, overlap } from './networks.ts'
+import { makesWay, takesOver } from './networks.ts'
 import { id, step } from './step.ts'
 import { summarize } from './summary.ts'
 import { compareText, containerId, type Unit } from './unit.ts'
@@ -26,10 +26,8 @@ export function sequence(draft: Draft): Plan {
   }
 }
 
-function projectSteps(
-  { project, record, firewall, networks, units, batches = [] }: Draft,
-  others: readonly Step[],
-) {
+function projectSteps(draft: Draft, others: readonly Step[]): readonly Step[] {
+  const { project, record, firewall, networks, units } = draft
   const steps: Step[] = []
   const on = projectAddress(project)
   if (firewall.apply !== null) {
@@ -41,7 +39,7 @@ function projectSteps(
   if (firewall.admit !== null) {
     const { because, ...args } = firewall.admit
     const starts = units.map((unit) => containerId('start', unit))
-    const after = [id('firewall.apply', on), ...starts, ...lastOf(batches)]
+    const after = [id('firewall.apply', on), ...starts, ...lastOf(draft)]
     steps.push(step('firewall.admit', args, { on, because, after }))
   }
   if (record === null) return steps
@@ -66,7 +64,8 @@ function networkSteps(draft: Draft): readonly Step[] {
     const steps: Step[] = []
     if (work.remove !== null) {
       // A range that another network takes over must be free before the firewall knows the new one.
-      const wait = makesWay(work, draft.networks) ? [] : [id('firewall.apply', project)]
+      const told = (draft.batches ?? []).length > 0 ? 'firewall.admit' : 'firewall.apply'
+      const wait = makesWay(work, draft.networks) ? [] : [id(told, project)]
       const after = [...wait, ...departures(draft.units, work.name)]
       const args = { network: work.name }
       steps.push(step('network.remove', args, { on, because: work.remove, after }))
@@ -80,14 +79,6 @@ function networkSteps(draft: Draft): readonly Step[] {
     }
     return steps
   })
-}
-
-const makesWay = (gone: NetworkWork, works: readonly NetworkWork[]): boolean =>
-  gone.create !== null || works.some((work) => work.create !== null && takesOver(work, gone))
-
-function takesOver({ wanted }: NetworkWork, { observed }: NetworkWork): boolean {
-  const subnet = wanted?.subnet ?? null
-  return subnet !== null && observed !== null && overlap(subnet, observed.subnet)
 }
 
 /** Stops and removals of the containers that are on a network now. */

@@ -6,6 +6,7 @@ export type Outcome =
   | 'create'
   | 'update'
   | 'recreate'
+  | 'surge'
   | 'remove'
   | 'restart'
   | 'start'
@@ -22,11 +23,13 @@ export function summarize(steps: readonly Step[]): PlanSummary {
     const outcome = outcomeOf(group)
     if (outcome === 'wait') continue
     if (on.startsWith('project/') && !isRepair(group)) continue
-    if (outcome !== 'restart') count[outcome]++
-    else {
+    if (outcome === 'restart') {
       count.stop++
       count.start++
-    }
+    } else if (outcome === 'surge') {
+      count.create++
+      count.remove++
+    } else count[outcome]++
   }
   return count
 }
@@ -40,6 +43,7 @@ export function outcomeOf(group: readonly Step[]): Outcome {
   const mends = group.some(({ op, because }) => op === 'network.create' && because.kind === 'drift')
   // Who takes connections changes between the batches of an update.
   if (verbs.has('wait')) return 'wait'
+  if (verbs.has('create') && group.some(({ because }) => because.kind === 'surge')) return 'surge'
   if (verbs.has('remove')) return verbs.has('create') ? 'recreate' : 'remove'
   if (verbs.has('create')) return mends ? 'update' : 'create'
   if (verbs.has('stop')) return verbs.has('start') ? 'restart' : 'stop'
@@ -47,7 +51,7 @@ export function outcomeOf(group: readonly Step[]): Outcome {
   return verbs.has('update') ? 'update' : 'wait'
 }
 
-const VERBS: Readonly<Record<Op, Exclude<Outcome, 'recreate' | 'restart'>>> = {
+const VERBS: Readonly<Record<Op, Exclude<Outcome, 'recreate' | 'restart' | 'surge'>>> = {
   'project.create': 'create',
   'project.update': 'update',
   'project.remove': 'remove',

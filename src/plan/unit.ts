@@ -26,6 +26,8 @@ export interface Unit {
   /** False: out of the plan's scope; it is only touched when something that it stands on is. */
   readonly managed: boolean
   readonly tasks: Tasks
+  /** It leaves, for this reason, when its service is through with its update; till then it is as `wanted`. */
+  readonly surge?: Reason
 }
 
 export interface Wanted {
@@ -35,6 +37,10 @@ export interface Wanted {
   /** `null` for `rootfs:`, and where the image is not in the store: preflight reports that. */
   readonly imageDigest: string | null
 }
+
+/** It is there after the plan. */
+export const isLasting = ({ wanted, surge }: Unit): boolean =>
+  wanted !== null && surge === undefined
 
 export const MISSING: Reason = { kind: 'missing' }
 export const ORPHAN: Reason = { kind: 'orphan' }
@@ -50,7 +56,9 @@ export function wantedOf(
 ): Wanted {
   const { source } = service.container
   return {
-    container: service.containerName ?? `${at.desired.project}-${service.name}-${replica}`,
+    container:
+      (replica === 1 ? service.containerName : null) ??
+      `${at.desired.project}-${service.name}-${replica}`,
     spec: service.container,
     dependsOn: [...service.dependsOn].sort((a, b) => compareText(a.service, b.service)),
     imageDigest:

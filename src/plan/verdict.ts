@@ -96,7 +96,7 @@ function startReason(observed: ObservedContainer, options: PlanOptions): Reason 
 }
 
 /** It did what it was for, and its policy does not want it again: a migration, a seed. */
-function isCompleted({ spec, status }: ObservedContainer): boolean {
+export function isCompleted({ spec, status }: ObservedContainer): boolean {
   if (status.state !== 'stopped' || status.exitCode !== 0 || status.byUser) return false
   return spec.restart.name === 'no' || spec.restart.name === 'on-failure'
 }

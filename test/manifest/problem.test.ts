@@ -67,8 +67,10 @@ test('what belongs to later work says so', async () => {
   for (const [lines, said] of [
     ['pull_policy: always', 'pulling images is not supported yet'],
     ['secrets: [a]', 'secrets are not supported yet'],
-    ['deploy: { rollback_config: {} }', '`rollback_config` is not supported yet'],
-    ['update_config: { order: start-first }', '`start-first` is not supported yet'],
+    [
+      'deploy: { rollback_config: {} }',
+      '`rollback_config` is not supported: a rollback goes by the `update_config` of',
+    ],
     ['logging: { driver: gelf }', 'expected `file`, `json-file`, `local`, `syslog`, `journald`'],
     [
       'logging: { driver: syslog, options: { syslog-address: "tcp+tls://a" } }',

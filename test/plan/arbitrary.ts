@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import type { DesiredState, Service } from '../../src/model/desired.ts'
+import type { DesiredState, Service, UpdatePolicy } from '../../src/model/desired.ts'
 import { NO_LIMITS } from '../../src/model/limits.ts'
 import { desired, HEALTH, mounted, network, on, service, volume } from './build.ts'
 
@@ -54,6 +54,30 @@ export function anyProject(project = 'shop', firstPort = 8000): fc.Arbitrary<Des
     })
 }
 
+/** A project, and a new version of some of its services, all of which are updated in batches. */
+export const anyUpdate = (): fc.Arbitrary<Readonly<Record<'from' | 'to', DesiredState>>> =>
+  fc
+    .record({
+      project: anyProject(),
+      changed: fc.array(fc.boolean(), { minLength: NAMES.length, maxLength: NAMES.length }),
+      parallelism: fc.integer({ min: 0, max: 2 }),
+    })
+    .map(({ project, changed, parallelism }) => {
+      const from = {
+        ...project,
+        services: project.services.map((each) => ({
+          ...each,
+          update: policyFrom(beside(each) ? 'start-first' : 'stop-first', parallelism),
+        })),
+      }
+      const services = from.services.map((each, index) =>
+        changed[index] ? { ...each, container: { ...each.container, hostname: 'new' } } : each,
+      )
+      return { from, to: { ...from, services } }
+    })
+
+const beside = ({ container }: Service): boolean => container.networkMode.kind === 'bridge'
+
 type Seed = ReturnType<typeof anySeed> extends fc.Arbitrary<infer T> ? T : never
 
 const anySeed = () =>
@@ -77,6 +101,8 @@ const anySeed = () =>
     checked: fc.boolean(),
     policy: fc.constantFrom('no', 'always', 'on-failure', 'unless-stopped'),
     image: fc.constantFrom(null, 'one:1', 'one:2', 'two:1'),
+    order: fc.constantFrom(null, null, 'stop-first', 'start-first'),
+    parallelism: fc.integer({ min: 0, max: 2 }),
   })
 
 const PLAIN: Seed = {
@@ -95,6 +121,8 @@ const PLAIN: Seed = {
   checked: false,
   policy: 'no',
   image: null,
+  order: null,
+  parallelism: 1,
 }
 
 function serviceFrom(
@@ -134,6 +162,10 @@ function serviceFrom(
     {
       replicas,
       containerName: seed.named ? `my-${name}` : null,
+      // What ends by itself shows nothing by running, and what lives with another cannot have two.
+      ...(seed.order === null || name === 'seed' || (seed.shares && seed.order === 'start-first')
+        ? {}
+        : { update: policyFrom(seed.order, seed.parallelism) }),
       dependsOn: dependencies.map((each) =>
         on(each, {
           // Only what ends can be waited for to complete; the others run.
@@ -149,6 +181,15 @@ function serviceFrom(
     },
   )
 }
+
+const policyFrom = (order: UpdatePolicy['order'], parallelism: number): UpdatePolicy => ({
+  order,
+  parallelism,
+  delayMs: 0,
+  monitorMs: 0,
+  onFailure: 'pause',
+  maxFailureRatio: 0,
+})
 
 /** The same state with every list and every object's keys in another order. */
 export function shuffled(state: DesiredState, by: number): DesiredState {

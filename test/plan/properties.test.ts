@@ -9,7 +9,7 @@ import type { Op, Plan, Step, StepOf } from '../../src/model/plan.ts'
 import { planDown } from '../../src/plan/down.ts'
 import { imageReferences } from '../../src/plan/images.ts'
 import { plan } from '../../src/plan/plan.ts'
-import { anyProject, shuffled } from './arbitrary.ts'
+import { anyProject, anyUpdate, shuffled } from './arbitrary.ts'
 import { OPTIONS, text, world } from './build.ts'
 
 const exits = ({ service }: MemoryContainer) => (service === 'seed' ? 0 : null)
@@ -97,6 +97,47 @@ test('dependencies start first, and stop last', async () => {
     { numRuns: 200 },
   )
 })
+
+test('while an update that starts first is under way, as many answer as before', async () => {
+  let seen = 0
+  await fc.assert(
+    fc.asyncProperty(anyUpdate(), fc.infiniteStream(fc.nat()), async ({ from, to }, dice) => {
+      const { host, planOf, run, up } = world({ exits, images: images() })
+      await up(from)
+      await letIn(await planOf(from), run)
+      const planned = await planOf(to)
+      const batched = updated(planned)
+      const firsts = to.services.filter(
+        ({ name, update }) => batched.has(name) && update?.order === 'start-first',
+      )
+      const before = firsts.map(({ name }) => answerers(host, name))
+      seen += before.filter((count) => count > 0).length
+      await runInAnyOrder(planned, host, dice, ({ id }) => {
+        const now = firsts.map(({ name }) => answerers(host, name))
+        for (const [index, { name }] of firsts.entries())
+          if ((now[index] ?? 0) < (before[index] ?? 0))
+            throw new Error(`${name} after ${id}: ${before} were, ${now} are\n${text(planned)}`)
+      })
+      assert.is(text(await planOf(to)), '')
+    }),
+    { numRuns: 120 },
+  )
+  assert.ok(seen > 20, `only ${seen} were updated so`)
+})
+
+/** How many of a service run and get connections to its address. */
+function answerers(host: ReturnType<typeof world>['host'], name: string): number {
+  const { containers, firewall } = host.state('shop')
+  const running = new Set(
+    containers.flatMap((one) =>
+      one.service === name && one.status.state === 'running' ? one.name : [],
+    ),
+  )
+  const counts = firewall.services
+    .filter(({ service }) => service === name)
+    .map((address) => address.containers.filter((one) => one !== null && running.has(one)).length)
+  return counts.length === 0 ? 0 : Math.max(...counts)
+}
 
 test('the same plan, byte for byte, for any order of keys and lists', async () => {
   await fc.assert(
@@ -203,7 +244,12 @@ function assertOrdered(planned: Plan): void {
   }
 }
 
-async function runInAnyOrder(planned: Plan, host: Executor, dice: fc.Stream<number>) {
+async function runInAnyOrder(
+  planned: Plan,
+  host: Executor,
+  dice: fc.Stream<number>,
+  after: (step: Step) => void = () => {},
+) {
   const left = new Map<string, Step>(planned.steps.map((step) => [step.id, step]))
   while (left.size > 0) {
     const ready = [...left.values()].filter(({ needs }) => needs.every((need) => !left.has(need)))
@@ -213,6 +259,7 @@ async function runInAnyOrder(planned: Plan, host: Executor, dice: fc.Stream<numb
     left.delete(step.id)
     const error = await runOne(host, step.op, step)
     if (error) throw error
+    after(step)
   }
 }
 
@@ -230,10 +277,17 @@ function assertStartOrder(state: DesiredState, planned: Plan): void {
 
 function assertStopOrder(state: DesiredState, planned: Plan): void {
   const at = positions(planned, 'container.stop')
+  const batched = updated(planned)
+  // Nothing is taken down for what is replaced batch by batch.
   for (const { name, dependsOn } of state.services)
     for (const dependency of dependsOn)
-      assert.ok(last(at, name) < first(at, dependency.service), `${name}: ${text(planned)}`)
+      if (!batched.has(name) && !batched.has(dependency.service))
+        assert.ok(last(at, name) < first(at, dependency.service), `${name}: ${text(planned)}`)
 }
+
+/** Services that it replaces batch by batch. */
+const updated = ({ steps }: Plan): ReadonlySet<string> =>
+  new Set(steps.flatMap(({ because }) => (because.kind === 'batch' ? because.service : [])))
 
 function positions(planned: Plan, op: Op): ReadonlyMap<string, readonly number[]> {
   const found = new Map<string, number[]>()

@@ -3,6 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { asking } from '../support/asking.ts'
 import { busyboxSandbox, fleetLacks, freePort, manifest, pids } from '../support/fleet.ts'
 import type { PakSandbox } from '../support/pak.ts'
 import { testUnless } from '../support/skip.ts'
@@ -66,6 +67,39 @@ testUnless(test, fleetLacks(), 'killed at every boundary of an update, too', asy
     await isWhole(sandbox, { port, version, running: { ...running, db, other }, boundary })
   }
 })
+
+/** One more stands in; what is under way has its time to end. */
+const FIRST = {
+  update_config: { order: 'start-first', failure_action: 'rollback' },
+  healthcheck: { test: 'wget -q -O /dev/null http://127.0.0.1/', interval: '100ms' },
+  pre_stop: [{ command: ['sleep', '0.3'] }],
+}
+
+testUnless(
+  test,
+  fleetLacks(),
+  'killed at every boundary of an update that starts first, somebody answers all the time',
+  async () => {
+    await using sandbox = await busyboxSandbox()
+    const port = await freePort()
+    const change = (version: string) => sandbox.write('pak.yaml', fleet(port, version, FIRST))
+    await change('one')
+    await sandbox.ok(UP)
+    const asked = asking(port)
+    await change('two')
+    for (const boundary of await boundaries(sandbox, UP)) {
+      const version = `after ${boundary}`
+      await change(version)
+      const running = await pids(sandbox)
+      await dieAt(sandbox, boundary, UP)
+      await sandbox.ok(UP)
+      await isWhole(sandbox, { port, version, running, boundary })
+      const rows = await sandbox.json<readonly { readonly container: string }[]>(['ps', '-a'])
+      assert.is(rows.length, 3, `somebody stands in still after ${boundary}`)
+    }
+    assert.equal((await asked.end()).lost, [])
+  },
+)
 
 testUnless(test, fleetLacks(), 'killed at every boundary of down, the rest goes', async () => {
   await using sandbox = await busyboxSandbox()

@@ -1,6 +1,7 @@
 // not in the emulated machine: nothing of it depends on the version of cgroups, and it starts Node dozens of times
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { ask, asking } from '../support/asking.ts'
 import { busyboxSandbox, fleetLacks, freePort, manifest } from '../support/fleet.ts'
 import { historyText } from '../support/history.ts'
 import type { PakSandbox } from '../support/pak.ts'
@@ -75,35 +76,6 @@ testUnless(
     assert.match(none.stderr, 'there is no version before')
   },
 )
-
-/** One request after the other, each on a connection of its own. */
-function asking(port: number) {
-  const lost: string[] = []
-  const answers = new Set<string>()
-  let going = true
-  const loop = (async () => {
-    while (going) {
-      try {
-        answers.add(await ask(port))
-      } catch (error) {
-        lost.push(error instanceof Error ? String(error.cause ?? error) : String(error))
-      }
-      await new Promise((resolve) => setTimeout(resolve, 10))
-    }
-  })()
-  return {
-    end: async () => {
-      going = false
-      await loop
-      return { lost, answers }
-    },
-  }
-}
-
-async function ask(port: number): Promise<string> {
-  const options = { headers: { connection: 'close' }, signal: AbortSignal.timeout(3_000) }
-  return (await (await fetch(`http://127.0.0.1:${port}/`, options)).text()).trim()
-}
 
 async function versions(port: number): Promise<readonly string[]> {
   const found = new Set<string>()

@@ -1,4 +1,5 @@
 import { PakError } from '../../errors.ts'
+import { projectAddress } from '../../model/address.ts'
 import { attachmentsOf, reconnected } from '../../model/attachments.ts'
 import type { FirewallArgs, Op, StepOf } from '../../model/plan.ts'
 import {
@@ -76,9 +77,11 @@ export const HANDLERS: { readonly [O in Op]: (step: StepOf<O>, at: Place) => voi
   'container.pause': ({ args }, at) => pauseContainer(args.container, 'paused', recorded(at)),
   'container.unpause': ({ args }, at) => pauseContainer(args.container, 'running', recorded(at)),
   'firewall.apply': ({ args }, at) => applyFirewall(args, at),
-  'firewall.admit': ({ args }, at) => {
+  'firewall.admit': ({ args, on }, at) => {
     const behind = args.services.flatMap(({ targets }) => targets)
-    for (const { container } of [...args.published, ...behind])
+    // Between two batches of an update that one may be behind a port which is made only with the next.
+    const all = on === projectAddress(at.name) ? [...args.published, ...behind] : []
+    for (const { container } of all)
       if (!recorded(at).containers.has(container)) throw absent('admit', container)
     applyFirewall(args, at)
   },

@@ -1,6 +1,6 @@
 import type { PublishedPort } from '../model/desired.ts'
 import { hostsMeet } from '../model/port.ts'
-import { receiverOf } from '../model/receiver.ts'
+import { type Ground, receiverOf } from '../model/receiver.ts'
 import { type Check, reportAt } from './check.ts'
 import type { ServiceDraft } from './normalize.ts'
 import { parsePort } from './ports.ts'
@@ -33,7 +33,7 @@ export function checkPorts(check: Check): void {
 function checkFamily(check: Check, draft: ServiceDraft, port: PublishedPort): void {
   if (!port.hostIp.includes(':') || check.problems.covers(portField(draft, port).path)) return
   const declared = new Map(check.draft.networks.map(({ value }) => [value.name, value]))
-  const first = receiverOf(draft.service.container, (name) => declared.get(name)?.internal ?? false)
+  const first = receiverOf(draft.service.container, (name) => declared.get(name) ?? OPEN)
   if (first !== null && declared.get(first)?.ipv6 !== undefined) return
   const message =
     first === null
@@ -41,6 +41,9 @@ function checkFamily(check: Check, draft: ServiceDraft, port: PublishedPort): vo
       : `network \`${first}\` has no IPv6, so this port leads nowhere`
   reportAt(check.problems, portField(draft, port), message, 'say `enable_ipv6: true` there')
 }
+
+/** The default network, or one of others. */
+const OPEN: Ground = { internal: false, driver: 'bridge' }
 
 interface Claim {
   readonly port: PublishedPort

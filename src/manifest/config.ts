@@ -143,11 +143,13 @@ function ipam({ subnet, ipv6, ipRange, auxAddresses, overlay }: Network): Plain 
   return config.length === 0 ? null : { config }
 }
 
-const driverOptions = ({ mtu, bridge, isolated, overlay }: Network): Plain | null =>
+const driverOptions = ({ mtu, bridge, isolated, overlay, lan, driver }: Network): Plain | null =>
   unlessEmpty(
     compact({
       ...{ mtu, bridge, isolated, vni: overlay?.vni, port: overlay?.port },
       wireguard_port: overlay?.wireguardPort,
+      parent: lan?.parent,
+      ...(lan === undefined ? {} : { [`${driver}_mode`]: lan.mode, ipvlan_flag: lan.flag }),
     }),
   )
 

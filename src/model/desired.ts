@@ -1,3 +1,4 @@
+import type { Lan } from './lan.ts'
 import type { Limits } from './limits.ts'
 import type { Policies } from './policy.ts'
 
@@ -302,8 +303,8 @@ export type NamespaceMode =
 
 export interface Network {
   readonly name: string
-  /** `vxlan`: a bridge as well, that a tunnel joins with those of other machines. */
-  readonly driver: 'bridge' | 'vxlan'
+  /** `vxlan`: a bridge as well, that a tunnel joins with those of other machines. `macvlan`, `ipvlan`: see `isLan`. */
+  readonly driver: 'bridge' | 'vxlan' | 'macvlan' | 'ipvlan'
   readonly internal: boolean
   /** CIDR; `null`: pak picks one that collides with nothing. */
   readonly subnet: string | null
@@ -324,6 +325,8 @@ export interface Network {
   readonly attachable?: true
   /** With `driver: vxlan`, and only then. */
   readonly overlay?: Overlay
+  /** With `driver: macvlan` or `ipvlan`, and only then. */
+  readonly lan?: Lan
 }
 
 /** What the machines of a network agree on; all of them have the same file. */

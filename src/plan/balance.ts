@@ -6,11 +6,12 @@ import type {
   PublishedPort,
   Service,
 } from '../model/desired.ts'
+import { isLan } from '../model/lan.ts'
 import type { ObservedState } from '../model/observed.ts'
 import { isOneOff } from '../model/one-off.ts'
 import type { PlannedPublication, PlannedServiceAddress } from '../model/plan.ts'
 import { hostText } from '../model/port.ts'
-import { receiverOf } from '../model/receiver.ts'
+import { type Ground, receiverOf } from '../model/receiver.ts'
 import { takesTraffic } from '../model/traffic.ts'
 import { placeOf, type Ranks } from './batches.ts'
 import { reachable } from './networks.ts'
@@ -149,14 +150,14 @@ function observedAffinity({ containers, firewall }: ObservedState, service: stri
 export function behind(
   members: readonly Member[],
   at: {
-    readonly internal: ReadonlyMap<string, boolean>
+    readonly grounds: ReadonlyMap<string, Ground>
     readonly manner: (service: string) => Manner
     readonly all: boolean
   },
 ): Behind {
   const pick = at.all ? <T>(list: readonly T[]) => list : fittest
   return {
-    published: publications(members, at.internal)
+    published: publications(members, at.grounds)
       .flatMap((group) => {
         const picked = pick(group)
         return picked.map(({ entry, member }): PlannedPublication => {
@@ -165,7 +166,7 @@ export function behind(
         })
       })
       .sort(byText(publicationText)),
-    services: addresses(members, at.manner)
+    services: addresses(members, at)
       .map(({ service, network, affinity, group }): PlannedServiceAddress => {
         const picked = pick(group)
         const targets = picked
@@ -193,9 +194,9 @@ function fittest<T extends Candidate>(group: readonly T[]): readonly T[] {
 }
 
 /** By host port: who publishes it. */
-function publications(members: readonly Member[], internal: ReadonlyMap<string, boolean>) {
+function publications(members: readonly Member[], grounds: ReadonlyMap<string, Ground>) {
   const entries = members.flatMap((member) => {
-    const to = receiver(member, internal)
+    const to = receiver(member, grounds)
     if (to === null) return []
     const { network, ipv4, ipv6 } = to
     const six = ipv6 === undefined ? {} : { ipv6 }
@@ -210,18 +211,34 @@ function publications(members: readonly Member[], internal: ReadonlyMap<string, 
 
 function receiver(
   { spec, connected }: Member,
-  internal: ReadonlyMap<string, boolean>,
+  grounds: ReadonlyMap<string, Ground>,
 ): Attachment | null {
-  const name = receiverOf({ ...spec, connected }, (network) => internal.get(network) !== false)
+  const name = receiverOf({ ...spec, connected }, (network) => grounds.get(network))
   return [...spec.networks, ...connected].find(({ network }) => network === name) ?? null
 }
 
-function addresses(members: readonly Member[], manner: (service: string) => Manner) {
+/** On a LAN there is no bridge for them to be on: there a name answers with each replica. */
+function addresses(
+  members: readonly Member[],
+  {
+    grounds,
+    manner,
+  }: {
+    readonly grounds: ReadonlyMap<string, Ground>
+    readonly manner: (service: string) => Manner
+  },
+) {
+  const hasBridge = (network: string) => {
+    const ground = grounds.get(network)
+    return ground === undefined || !isLan(ground)
+  }
   const attached = members
     .filter(({ spec, service }) => !isOneOff(spec) && manner(service).vip)
     .flatMap((member) =>
       member.spec.networkMode.kind === 'bridge'
-        ? member.spec.networks.map(({ network, ipv4 }) => ({ member, network, ipv4 }))
+        ? member.spec.networks
+            .filter(({ network }) => hasBridge(network))
+            .map(({ network, ipv4 }) => ({ member, network, ipv4 }))
         : [],
     )
   const groups = groupBy(attached, ({ member, network }) => `${member.service} ${network}`)

@@ -1,5 +1,6 @@
 import type { Network, Service } from '../model/desired.ts'
-import type { ObservedState } from '../model/observed.ts'
+import { isLan } from '../model/lan.ts'
+import type { ObservedNetwork, ObservedState } from '../model/observed.ts'
 import type {
   FieldChange,
   FirewallArgs,
@@ -95,11 +96,11 @@ function pictureBefore({ observed }: FirewallSides): Picture {
   })
   const had = new Set(reachable(observed).flatMap(({ services }) => Object.keys(services)))
   const at = {
-    internal: internalBefore(observed),
+    grounds: groundsBefore(observed),
     manner: (service: string) => ({ vip: had.has(service), affinity: 'none' as const }),
   }
   const possible = behind(members, { ...at, all: true })
-  const networks = observed.networks.map(({ spec }) => spec.name).sort(compareText)
+  const networks = observed.networks.flatMap(bridged).sort(compareText)
   const policies = observed.firewall.policies?.planned ?? null
   return { networks, ...possible, possible, policies }
 }
@@ -109,7 +110,7 @@ function pictureAt(sides: FirewallSides, moment: 'during' | 'after', done = 0): 
   const { observed, networks, units, services, batches = [] } = sides
   const members = membersAt(units, moment, { ranks: ranksOf(batches), done })
   const at = {
-    internal: internalAfter(observed, networks),
+    grounds: groundsAfter(observed, networks),
     manner: mannerOf(observed, services, members),
   }
   return {
@@ -120,27 +121,31 @@ function pictureAt(sides: FirewallSides, moment: 'during' | 'after', done = 0): 
   }
 }
 
-const internalBefore = (observed: ObservedState): ReadonlyMap<string, boolean> =>
-  new Map(reachable(observed).map(({ spec }) => [spec.name, spec.internal]))
+const groundsBefore = (observed: ObservedState): ReadonlyMap<string, Network> =>
+  new Map(reachable(observed).map(({ spec }) => [spec.name, spec]))
 
-function internalAfter(
+function groundsAfter(
   observed: ObservedState,
   works: readonly NetworkWork[],
-): ReadonlyMap<string, boolean> {
+): ReadonlyMap<string, Network> {
   const declared = works.flatMap(({ name, wanted }) =>
-    wanted === null ? [] : [[name, wanted.internal] as const],
+    wanted === null ? [] : [[name, wanted] as const],
   )
-  return new Map([...internalBefore(observed), ...declared])
+  return new Map([...groundsBefore(observed), ...declared])
 }
 
 function networksAfter(observed: ObservedState, works: readonly NetworkWork[]): readonly string[] {
-  const names = new Set(observed.networks.map(({ spec }) => spec.name))
+  const names = new Set(observed.networks.flatMap(bridged))
   for (const work of works) {
-    if (work.create !== null) names.add(work.name)
+    const { create, wanted } = work
+    if (create !== null && (wanted === null || !isLan(wanted))) names.add(work.name)
     else if (work.remove !== null) names.delete(work.name)
   }
   return [...names].sort(compareText)
 }
+
+/** What passes on a LAN does not pass by here. */
+const bridged = ({ spec }: ObservedNetwork): readonly string[] => (isLan(spec) ? [] : [spec.name])
 
 function applyReason(
   { observed, networks }: FirewallSides,

@@ -52,7 +52,7 @@ volumes: { data: }
     '12:45 containers.web.limits.pids: number of processes must be 1-4194304, got 0',
     '13:3 containers.db: a container needs an `image` or a `rootfs`',
     '15:19 networks.back.subnet: 10.77.1.3/24 has host bits set; say `10.77.1.0/24`',
-    '15:41 networks.back.driver: expected `bridge` or `vxlan`; other drivers are not supported yet, got overlay',
+    '15:41 networks.back.driver: expected `bridge`, `vxlan`, `macvlan` or `ipvlan`; other drivers are not supported yet, got overlay',
   ])
 })
 

@@ -1,5 +1,6 @@
 import { staysAlive } from '../../kernel/process.ts'
 import { attachmentsOf } from '../../model/attachments.ts'
+import { isLan, isRouted } from '../../model/lan.ts'
 import type { Drift } from '../../model/observed.ts'
 import {
   bridgeDrift,
@@ -13,10 +14,13 @@ import {
 } from '../../network/view.ts'
 import { endsOf, outwardOf } from './ends.ts'
 import type { LinuxHost } from './host.ts'
+import { hostEnd } from './host-ends.ts'
 import { everyServiceAddress, networksFor } from './joined.ts'
+import { parentDrift } from './lan.ts'
+import { childFacts } from './lan-ends.ts'
 import { lostMounts, mayDo } from './lost-mounts.ts'
-import { hostEnd } from './networks.ts'
 import type { ContainerRecord, NetworkRecord, ProjectRecords, Run } from './records.ts'
+import { isOutOfReach } from './resolvers.ts'
 import { tunnelDrift } from './tunnels.ts'
 
 /** What is not as pak made it, by name. Made of plain reads that never wait: cheap enough for a timer. */
@@ -79,12 +83,13 @@ function groundOf(host: LinuxHost, { name: project, networks: own, containers }:
   for (const [name, record] of networks) {
     const fact = view === null ? null : formDrift(host, view, record)
     if (fact !== null) broken.set(name, fact)
-    ports.set(name, portsOf(host.kernel, record.bridge))
+    if (!isLan(record.spec)) ports.set(name, portsOf(host.kernel, record.bridge))
   }
   return { networks, broken, ports } satisfies Ground
 }
 
 function formDrift(host: LinuxHost, view: NetworkView, record: NetworkRecord): string | null {
+  if (isLan(record.spec)) return parentDrift(host, record)
   const all = everyServiceAddress(record)
   const services = all.filter((address) => !address.includes(':'))
   const fact = bridgeDrift(host.kernel, view, { ...record, services })
@@ -124,11 +129,12 @@ function wiringDrift(host: LinuxHost, { record, run }: Running, ground: Ground):
     ({ network }) => ground.networks.get(network) ?? [],
   )
   const whole = attached.filter(({ spec }) => !ground.broken.has(spec.name))
-  const facts = whole.flatMap(({ spec, bridge }) => {
+  const bridged = whole.filter(({ spec }) => !isLan(spec))
+  const facts = bridged.flatMap(({ spec, bridge }) => {
     const port = { host: hostEnd(host, record, { network: spec.name, pid: run.pid }), bridge }
     return portDrift(host.kernel, port, ground.ports.get(spec.name) ?? new Set()) ?? []
   })
-  const found = facts.length > 0 ? facts : insideFacts(host, { record, run }, ground.networks)
+  const found = facts.length > 0 ? facts : insideFacts(host, { record, run }, ground)
   return found.map((fact) => ({ of: 'network', fact }))
 }
 
@@ -136,20 +142,28 @@ function wiringDrift(host: LinuxHost, { record, run }: Running, ground: Ground):
 function insideFacts(
   host: LinuxHost,
   { record, run }: Running,
-  networks: ReadonlyMap<string, NetworkRecord>,
+  { networks, broken }: Ground,
 ): readonly string[] {
   const view = mayDo(record.spec, 'NET_ADMIN') ? null : readNetwork(host.kernel, run.pid)
   if (view === null) return []
-  const ends = endsOf(record, networks)
+  const all = endsOf(record, networks)
+  const ends = all.filter(({ network: { spec } }) => !isLan(spec) || !broken.has(spec.name))
+  const gone = childFacts(host, ends, run.pid)
+  if (gone.length > 0) return gone
+  if (isOutOfReach(record, networks) && !host.resolvers.isOpen(record.id, run.pid))
+    return ['its name server did not run']
   const lost = ends.flatMap(({ peer, address, address6 }) => [
     ...(view.addresses.has(address) ? [] : [`${peer} lost its address ${address}`]),
     ...(address6 === null || hasAddress6(host.kernel, run.pid, address6)
       ? []
       : [`${peer} lost its address ${address6}`]),
   ])
-  const outward = outwardOf(ends)
-  if (lost.length > 0 || outward === null) return lost
-  const { gateway } = outward.network
-  const route = defaultRoute(outward.peer, gateway)
-  return view.routes.has(route) ? [] : [`the default route by ${gateway} was gone`]
+  const outward = outwardOf(all)
+  if (lost.length > 0 || outward === null || !ends.includes(outward)) return lost
+  const { gateway, spec } = outward.network
+  const [way, words] = isRouted(spec)
+    ? ['0.0.0.0', `by ${outward.peer}`]
+    : [gateway, `by ${gateway}`]
+  const route = defaultRoute(outward.peer, way)
+  return view.routes.has(route) ? [] : [`the default route ${words} was gone`]
 }

@@ -1,3 +1,4 @@
+import { isLan } from '../../model/lan.ts'
 import type {
   ObservedContainer,
   ObservedFirewall,
@@ -129,6 +130,7 @@ async function observePublished(
     return { networks: [], published: [], services: [], closed: [] }
   const records = { ...own, project: own.project, networks: networksFor(host, project) }
   const networks = [...records.networks.values()]
+  const bridged = networks.filter(({ spec }) => !isLan(spec))
   const { policies: planned } = records.project
   const had = networks.some((record) => Object.keys(serviceAddresses(record)).length > 0)
   const lifts = had || planned !== undefined
@@ -141,8 +143,8 @@ async function observePublished(
   const facts = projectFirewall(seen, {
     project,
     dnsPort,
-    networks: [...own.networks.values()].map(firewallNetwork),
-    joined: networks.filter(({ spec }) => isForeign(spec.name)).map(firewallNetwork),
+    networks: bridged.filter(({ spec }) => !isForeign(spec.name)).map(firewallNetwork),
+    joined: bridged.filter(({ spec }) => isForeign(spec.name)).map(firewallNetwork),
   })
   const owners = new Map(
     networks.flatMap(({ leases, ipv6 }) =>

@@ -22,6 +22,7 @@ import { Others } from './others.ts'
 import { preflight } from './preflight.ts'
 import { projectProcesses } from './processes.ts'
 import { RecordStore } from './records.ts'
+import { Resolvers } from './resolvers.ts'
 import { startSentinel } from './sentinel.ts'
 import { projectUsage } from './usage.ts'
 
@@ -65,6 +66,7 @@ export async function linuxHost(options: LinuxOptions): Promise<LinuxHost> {
     others: new Others(kernel),
     mountBaselines: new Map(),
     tunnels: new Map(),
+    resolvers: new Resolvers(),
     now: () => new Date(),
     newId: () => randomBytes(32).toString('hex'),
     healthOf: options.healthOf,

@@ -2,10 +2,13 @@ import { join } from 'node:path'
 import { PakError } from '../../errors.ts'
 import { attachmentsOf } from '../../model/attachments.ts'
 import type { NamespaceMode } from '../../model/desired.ts'
+import { isLan } from '../../model/lan.ts'
+import { RESOLVER_ADDRESS } from '../../network/dns/inside.ts'
 import { hostsFile, type ResolvConfRequest, resolvConf, searchOf } from '../../network/names.ts'
 import type { LinuxHost } from './host.ts'
 import { networksFor } from './joined.ts'
 import type { ContainerRecord } from './records.ts'
+import { isOutOfReach } from './resolvers.ts'
 
 interface BoundFile {
   readonly type: 'bind'
@@ -40,10 +43,12 @@ async function nameTexts(
   const networks = networksFor(host, projectName)
   const { spec } = record
   const hostname = spec.hostname ?? record.name
-  const gateways = attachmentsOf(spec, record).flatMap(
-    ({ network }) => networks.get(network)?.gateway ?? [],
-  )
+  const gateways = attachmentsOf(spec, record).flatMap(({ network }) => {
+    const known = networks.get(network)
+    return known === undefined || isLan(known.spec) ? [] : known.gateway
+  })
   const gateway = gateways[0] ?? null
+  const nameServer = isOutOfReach(record, networks) ? RESOLVER_ADDRESS : gateway
   const lender = await lenderOf(host, projectName, spec.networkMode)
   const lent = lender === null ? {} : await lentFiles(host, lender)
   return {
@@ -55,7 +60,7 @@ async function nameTexts(
       gateway,
     }),
     'resolv.conf': resolvConf({
-      network: await resolver(host, spec, gateway),
+      network: await resolver(host, spec, nameServer),
       servers: spec.dns,
       search: spec.dnsSearch,
       options: spec.dnsOptions,

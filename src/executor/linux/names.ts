@@ -1,4 +1,5 @@
 import { remaining } from '../../model/attachments.ts'
+import { isLan } from '../../model/lan.ts'
 import { isOneOff } from '../../model/one-off.ts'
 import { foreignName, placeOf } from '../../model/shared.ts'
 import type {
@@ -64,7 +65,7 @@ function networksOf(host: LinuxHost, project: ProjectRecords): readonly ZoneNetw
   return [...networksFor(host, project.name).values()].map((network) => ({
     id: foreignName(placeOf(project.name, network.spec.name)),
     internal: network.spec.internal,
-    gateways: [network.gateway, ...(network.ipv6 === undefined ? [] : [network.ipv6.gateway])],
+    ...(isLan(network.spec) ? { lan: true } : { gateways: gatewaysOf(network) }),
     ...peersOf(network),
     containers: records.flatMap((record) =>
       memberOf(host, record, network).map((member) => ({ ...member, project: project.name })),
@@ -76,6 +77,9 @@ function networksOf(host: LinuxHost, project: ProjectRecords): readonly ZoneNetw
     ]),
   }))
 }
+
+const gatewaysOf = ({ gateway, ipv6 }: NetworkRecord): readonly string[] =>
+  ipv6 === undefined ? [gateway] : [gateway, ipv6.gateway]
 
 function peersOf({ spec: { overlay } }: NetworkRecord): Pick<ZoneNetwork, 'peers'> {
   if (overlay === undefined) return {}

@@ -1,5 +1,6 @@
 import { PakError } from '../../errors.ts'
 import { meet6 } from '../../model/ipv6.ts'
+import { isLan } from '../../model/lan.ts'
 import type { StepOf } from '../../model/plan.ts'
 import { type HostPort, hostsMeet, portText } from '../../model/port.ts'
 import { hostRoutes, overlaps } from '../../network/ipam.ts'
@@ -11,6 +12,7 @@ import type { PreflightRequest } from '../executor.ts'
 import { unconfinable } from './confinement.ts'
 import type { LinuxHost } from './host.ts'
 import { pastCeiling, unenforceable } from './limits.ts'
+import { impossibleOnLans, missingLans } from './preflight-lan.ts'
 import { missingNetworks, missingTunnels, usedNetworks } from './preflight-networks.ts'
 
 /** What this machine cannot give to these steps, found before anything is touched. */
@@ -29,6 +31,8 @@ export async function preflight(
     missingNetworks(host, request),
     usedNetworks(host, request),
     missingTunnels(host, request),
+    missingLans(host, request),
+    impossibleOnLans(host, request),
     unenforceable(host, request.steps),
     unconfinable(host, request.steps),
     pastCeiling(host, request),
@@ -160,7 +164,7 @@ async function takenSubnets(
   { steps, observed }: PreflightRequest,
 ): Promise<readonly PakError[]> {
   const wanted = steps.flatMap((step) =>
-    step.op === 'network.create' && step.args.network.subnet !== null
+    step.op === 'network.create' && step.args.network.subnet !== null && !isLan(step.args.network)
       ? { name: step.args.network.name, subnet: step.args.network.subnet }
       : [],
   )
@@ -188,7 +192,9 @@ async function takenSubnets6(
   { steps, observed }: Pick<PreflightRequest, 'steps' | 'observed'>,
 ): Promise<readonly PakError[]> {
   const wanted = steps.flatMap((step) => {
-    const subnet = step.op === 'network.create' ? step.args.network.ipv6?.subnet : null
+    // A LAN is just where this host's routes lead, too.
+    if (step.op !== 'network.create' || isLan(step.args.network)) return []
+    const subnet = step.args.network.ipv6?.subnet
     return step.op === 'network.create' && subnet ? { name: step.args.network.name, subnet } : []
   })
   if (wanted.length === 0) return []
@@ -205,5 +211,5 @@ async function takenSubnets6(
 
 async function ownBridges(host: LinuxHost, projectName: string): Promise<readonly string[]> {
   const { networks } = await host.records.of(projectName)
-  return [...networks.values()].map(({ bridge }) => bridge)
+  return [...networks.values()].flatMap(({ spec, bridge }) => (isLan(spec) ? [] : bridge))
 }

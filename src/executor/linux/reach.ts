@@ -5,16 +5,19 @@ import { Duplex } from 'node:stream'
 import { PakError } from '../../errors.ts'
 import { isAlive } from '../../kernel/process.ts'
 import { attachmentsOf } from '../../model/attachments.ts'
+import { isLan } from '../../model/lan.ts'
 import type { LinuxHost } from './host.ts'
-import { type ContainerRecord, containerRecord } from './records.ts'
+import { networksFor } from './joined.ts'
+import { type ContainerRecord, containerRecord, type NetworkRecord } from './records.ts'
 import { currentRun } from './runs.ts'
 
 const LOOPBACK = '127.0.0.1'
 
 /**
  * A stream to a TCP port of a container, as somebody beside it would get: at its own address, the one in
- * its first network. Without an address of its own it is asked at 127.0.0.1 in its network namespace,
- * which with `network_mode: host` is this machine's. PakError `conflict` when it does not run.
+ * its first network. On a LAN, where this host is not, it is asked from its own network namespace; without
+ * an address of its own there at 127.0.0.1, which with `network_mode: host` is this machine's. PakError
+ * `conflict` when it does not run.
  */
 export async function reachPort(
   host: LinuxHost,
@@ -25,20 +28,23 @@ export async function reachPort(
   const run = await currentRun(host, record)
   if (run === null || !(await isAlive(host.kernel, run)))
     throw new PakError('conflict', `reach \`${to.container}\`: it is not running`)
-  const address = ownAddress(record)
-  if (address !== null) return connected(address, to.port, signal)
-  return relayed(run.pid, to.port, signal)
+  const { address, inside } = ownAddress(record, networksFor(host, to.project))
+  if (!inside) return connected(address, to.port, signal)
+  return relayed(run.pid, { address, port: to.port }, signal)
 }
 
-/** `null`: only from inside of its network namespace. */
-function ownAddress(record: ContainerRecord): string | null {
+/** `inside`: only from its own network namespace. */
+function ownAddress(
+  record: ContainerRecord,
+  networks: ReadonlyMap<string, NetworkRecord>,
+): { readonly address: string; readonly inside: boolean } {
   const { spec, addresses } = record
-  if (spec.networkMode.kind === 'host') return LOOPBACK
-  for (const { network } of attachmentsOf(spec, record)) {
-    const address = addresses[network]
-    if (address !== undefined) return address
-  }
-  return null
+  if (spec.networkMode.kind === 'host') return { address: LOOPBACK, inside: false }
+  const known = attachmentsOf(spec, record).flatMap(({ network }) => {
+    const [address, at] = [addresses[network], networks.get(network)]
+    return address === undefined ? [] : { address, inside: at !== undefined && isLan(at.spec) }
+  })
+  return known.find(({ inside }) => !inside) ?? known[0] ?? { address: LOOPBACK, inside: true }
 }
 
 async function connected(host: string, port: number, signal: AbortSignal): Promise<Duplex> {
@@ -50,7 +56,7 @@ async function connected(host: string, port: number, signal: AbortSignal): Promi
 
 /** Says `+` once connected; whatever happens it ends, and does not outlive its time by more than a moment. */
 const RELAY = `
-const socket = require('node:net').connect(Number(process.argv[1]), '${LOOPBACK}', () => {
+const socket = require('node:net').connect(Number(process.argv[1]), process.argv[2], () => {
   process.stdout.write('+')
   process.stdin.pipe(socket).pipe(process.stdout)
 })
@@ -63,8 +69,12 @@ setTimeout(() => process.exit(1), ${10 * 60_000})
 `
 
 /** No program can change its network namespace with threads: another one stands in it, and passes bytes on. */
-async function relayed(pid: number, port: number, signal: AbortSignal): Promise<Duplex> {
-  const node = [process.execPath, '--eval', RELAY, '--', String(port)]
+async function relayed(
+  pid: number,
+  { address, port }: { readonly address: string; readonly port: number },
+  signal: AbortSignal,
+): Promise<Duplex> {
+  const node = [process.execPath, '--eval', RELAY, '--', String(port), address]
   const inside = ['nsenter', '--target', String(pid), '--net', '--', ...node]
   const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...inside], {
     stdio: ['pipe', 'pipe', 'pipe'],

@@ -19,7 +19,10 @@ export interface NetworkRecord {
   readonly spec: Network
   readonly subnet: string
   readonly gateway: string
+  /** On a LAN: the link that its containers hang on. */
   readonly bridge: string
+  /** Of a LAN: that link is pak's own. */
+  readonly made?: boolean
   /** `leases` as below, of IPv6 addresses. */
   readonly ipv6?: {
     readonly subnet: string

@@ -8,7 +8,8 @@ import { unmountRootfs } from '../../storage/rootfs.ts'
 import { forEach } from './batch.ts'
 import { dueHooks } from './greet.ts'
 import type { LinuxHost } from './host.ts'
-import { hostEnds } from './networks.ts'
+import { hostEnds } from './host-ends.ts'
+import { takeChildren } from './lan-ends.ts'
 import type { ContainerRecord, Exit, Run } from './records.ts'
 
 /** Exit code of a container that ended where nobody could see it: the machine went down. */
@@ -122,6 +123,7 @@ export async function release(
     remove(),
     unmountRootfs(host.kernel, roots),
     disconnect(host.kernel, links.flat()),
+    takeChildren(host, records),
   ])
   await host.kernel.removeTree(
     ...records

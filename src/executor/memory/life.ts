@@ -1,4 +1,5 @@
 import { PakError } from '../../errors.ts'
+import { isLan } from '../../model/lan.ts'
 import type { StepArgs } from '../../model/plan.ts'
 import { isForeign } from '../../model/shared.ts'
 import type { ContainerStatus } from '../../model/status.ts'
@@ -58,8 +59,9 @@ export function pauseContainer(
 function checkGround({ name, spec }: MemoryContainer, project: MemoryProject): void {
   for (const { network } of spec.networks) {
     if (isForeign(network)) continue
-    if (project.networks.get(network)?.drift !== null) throw absent('attach', `network/${network}`)
-    if (!project.firewall.networks.includes(network)) {
+    const known = project.networks.get(network)
+    if (known === undefined || known.drift !== null) throw absent('attach', `network/${network}`)
+    if (!isLan(known.spec) && !project.firewall.networks.includes(network)) {
       throw new PakError('network', `start, \`${name}\`: the firewall does not know \`${network}\``)
     }
   }

@@ -1,0 +1,132 @@
+import type { Attachment, Network, Service } from './desired.ts'
+import { isLan } from './lan.ts'
+import { rulesOf } from './policy.ts'
+import { type Ground, wayOutOf } from './receiver.ts'
+import { calledBy } from './shared.ts'
+
+/** What a service wants that cannot be had on a LAN, and the key that says so. */
+export interface LanObstacle {
+  readonly key:
+    | 'ports'
+    | 'extra_hosts'
+    | 'networks'
+    | 'mac_address'
+    | 'policies'
+    | 'endpoint_mode'
+    | 'bandwidth'
+  readonly network: string
+  readonly reason: string
+  readonly hint: string | null
+}
+
+type NetworkOf = (name: string) => Network | undefined
+
+/**
+ * What this host cannot do for a service whose containers stand on a LAN: it sees nothing of what they
+ * send there. A network that is not known is taken for a bridge.
+ */
+export function lanObstacles(service: Service, networkOf: NetworkOf): readonly LanObstacle[] {
+  const on = service.container.networks.flatMap((attachment) => {
+    const network = networkOf(attachment.network)
+    return network !== undefined && isLan(network) ? [{ attachment, network }] : []
+  })
+  const [first] = on
+  return [
+    ...peersOnLans(service, networkOf),
+    ...(first === undefined ? [] : unseen(service, first.network)),
+    ...(first === undefined ? [] : waysIn(service, { first: first.network, networkOf })),
+    ...on.flatMap(({ attachment, network }) => sharedMac(attachment, network)),
+  ]
+}
+
+function peersOnLans({ name, policies }: Service, networkOf: NetworkOf): readonly LanObstacle[] {
+  if (policies === undefined) return []
+  const rules = (['ingress', 'egress'] as const).flatMap((direction) =>
+    rulesOf({ service: name, policies }, direction),
+  )
+  return rules
+    .flatMap(({ rule }) => rule.peers)
+    .flatMap((peer) => {
+      const network = peer.kind === 'network' ? networkOf(peer.network) : undefined
+      if (network === undefined || !isLan(network)) return []
+      const reason = `${textOf(network)}: who is on it is not known here`
+      return { key: 'policies', network: network.name, reason, hint: 'name it by `cidr`' } as const
+    })
+}
+
+function unseen({ policies, endpointMode, container }: Service, network: Network): LanObstacle[] {
+  const at = (key: LanObstacle['key'], reason: string, hint: string): LanObstacle => ({
+    ...{ key, network: network.name, hint },
+    reason: `${textOf(network)}: ${reason}`,
+  })
+  const found: LanObstacle[] = []
+  if (policies !== undefined)
+    found.push(
+      at('policies', "what passes there is out of this host's sight", 'take one of the two away'),
+    )
+  if (endpointMode === 'vip')
+    found.push(
+      at(
+        'endpoint_mode',
+        "no address of this host's is in front of containers there",
+        'leave it out: there the name answers with each replica',
+      ),
+    )
+  if (container.bandwidth?.ingressBits != null)
+    found.push(
+      at(
+        'bandwidth',
+        "what comes to a container there is out of this host's hands",
+        'only `egress` can be bounded',
+      ),
+    )
+  return found
+}
+
+/** Published ports, and this host's own address, are had by a bridge only. */
+function waysIn(
+  { container }: Service,
+  { first, networkOf }: { readonly first: Network; readonly networkOf: NetworkOf },
+): readonly LanObstacle[] {
+  const groundOf = (name: string): Ground => networkOf(name) ?? OPEN
+  const bridged = container.networks.some(({ network }) => !isLan(groundOf(network)))
+  const at = (key: LanObstacle['key'], reason: string): LanObstacle => ({
+    ...{ key, network: first.name, reason: `${textOf(first)}${reason}` },
+    hint: 'put it on a bridge network, too',
+  })
+  const calls = Object.values(container.extraHosts).includes('host-gateway')
+  if (!bridged)
+    return [
+      ...(container.ports.length === 0 ? [] : [at('ports', ': its containers have no port here')]),
+      ...(calls ? [at('extra_hosts', ', where this host is not')] : []),
+    ]
+  const way = wayOutOf(container, groundOf)
+  if (container.ports.length === 0 || way === null || !isLan(groundOf(way))) return []
+  const reason = `answers of published ports would leave by network \`${calledBy(way)}\``
+  const hint = 'give a bridge network the highest `gw_priority`'
+  return [{ key: 'networks', network: way, reason, hint }]
+}
+
+/** The default network, or one that is not seen yet. */
+const OPEN: Ground = { internal: false, driver: 'bridge' }
+
+function sharedMac({ mac }: Attachment, network: Network): readonly LanObstacle[] {
+  const { driver, lan, name } = network
+  if (mac === undefined || (driver !== 'ipvlan' && lan?.mode !== 'passthru')) return []
+  const reason = `containers on network \`${calledBy(name)}\` have the MAC of ${lan?.parent ?? 'its parent'}`
+  return [{ key: 'mac_address', network: name, reason, hint: null }]
+}
+
+const textOf = ({ name, driver }: Network): string =>
+  `network \`${calledBy(name)}\` is ${driver === 'ipvlan' ? 'an' : 'a'} ${driver}`
+
+/** Why two networks cannot have one parent; `null`: they can. */
+export function rivalry(one: Network, other: Network): string | null {
+  const place = `network \`${other.name}\` has ${other.lan?.parent}`
+  if (one.driver !== other.driver) return `${place} for \`${other.driver}\``
+  if ([one, other].some(({ lan }) => lan?.mode === 'passthru'))
+    return `${place}, and \`passthru\` takes all of it`
+  if (one.driver === 'macvlan') return null
+  const [mode, theirs] = [one, other].map(({ lan }) => `${lan?.mode} ${lan?.flag}`)
+  return mode === theirs ? null : `${place} in mode \`${theirs}\`: all of its ipvlans have one mode`
+}

@@ -17,7 +17,6 @@ export function checkLans(check: Check): void {
 }
 
 function placeOf(field: Field, { key, network }: LanObstacle): Field {
-  if (key === 'networks') return namedPart(field, 'networks', network)
   if (key === 'mac_address') return partOf(namedPart(field, 'networks', network), key)
   if (key === 'bandwidth') return child(child(field, key), 'ingress') ?? field
   if (key !== 'endpoint_mode') return partOf(field, key)

@@ -1,19 +1,12 @@
 import type { Attachment, Network, Service } from './desired.ts'
 import { isLan } from './lan.ts'
 import { rulesOf } from './policy.ts'
-import { type Ground, wayOutOf } from './receiver.ts'
+import type { Ground } from './receiver.ts'
 import { calledBy } from './shared.ts'
 
 /** What a service wants that cannot be had on a LAN, and the key that says so. */
 export interface LanObstacle {
-  readonly key:
-    | 'ports'
-    | 'extra_hosts'
-    | 'networks'
-    | 'mac_address'
-    | 'policies'
-    | 'endpoint_mode'
-    | 'bandwidth'
+  readonly key: 'ports' | 'extra_hosts' | 'mac_address' | 'policies' | 'endpoint_mode' | 'bandwidth'
   readonly network: string
   readonly reason: string
   readonly hint: string | null
@@ -100,11 +93,7 @@ function waysIn(
       ...(container.ports.length === 0 ? [] : [at('ports', ': its containers have no port here')]),
       ...(calls ? [at('extra_hosts', ', where this host is not')] : []),
     ]
-  const way = wayOutOf(container, groundOf)
-  if (container.ports.length === 0 || way === null || !isLan(groundOf(way))) return []
-  const reason = `answers of published ports would leave by network \`${calledBy(way)}\``
-  const hint = 'give a bridge network the highest `gw_priority`'
-  return [{ key: 'networks', network: way, reason, hint }]
+  return []
 }
 
 /** The default network, or one that is not seen yet. */

@@ -14,7 +14,7 @@ type GroundOf = (network: string) => Ground | undefined
 
 /**
  * The network where published ports arrive and answers leave; `null`: none. It has the default route, but
- * where a LAN was given a higher priority.
+ * where a LAN was given a higher priority: see `routeBySource`.
  */
 export function receiverOf(container: Networked, groundOf: GroundOf): string | null {
   if (container.networkMode.kind !== 'bridge') return null
@@ -23,13 +23,6 @@ export function receiverOf(container: Networked, groundOf: GroundOf): string | n
   const sorted = bridged.sort((a, b) => priorityOf(b.attachment) - priorityOf(a.attachment))
   const found = sorted.find(({ ground }) => ground?.internal === false) ?? sorted[0]
   return found?.attachment.network ?? null
-}
-
-/** The network with the default route; `null`: none. */
-export function wayOutOf(container: Networked, groundOf: GroundOf): string | null {
-  if (container.networkMode.kind !== 'bridge') return null
-  const open = knownOf(container, groundOf).filter(({ ground }) => ground?.internal === false)
-  return foremost(open)?.attachment.network ?? null
 }
 
 /** The first with the highest priority, and of those of one priority a bridge before a LAN. */

@@ -16,13 +16,14 @@ import {
 import { block6 } from '../../network/ipam6.ts'
 import { parseCidr } from '../../network/ipv4.ts'
 import { type Child, childBatch } from '../../network/lan.ts'
+import { routeBySource, type SourceRoute } from '../../network/source-routes.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
 import { forEach } from './batch.ts'
 import { type End, endsOf, outwardOf } from './ends.ts'
 import type { LinuxHost } from './host.ts'
 import { hostEnd } from './host-ends.ts'
 import { networksFor } from './joined.ts'
-import { childrenOf, keepWayIn, missingChildren, takeChild } from './lan-ends.ts'
+import { childrenOf, keepWayIn, missingChildren, sourceRoutesOf, takeChild } from './lan-ends.ts'
 import type { ContainerRecord, NetworkRecord } from './records.ts'
 import { openResolver } from './resolvers.ts'
 import { mtuOf } from './tunnels.ts'
@@ -54,6 +55,7 @@ export async function attachContainers(
     if (outcome !== undefined && outcome !== null) throw outcome
     if (unshaped !== null && wiring.spec.bandwidth !== undefined) throw unshaped
     if (!whole && ownsNetwork(wiring)) await configure(host.kernel, wiring.pid, wiring.interfaces)
+    await routeBySource(host.kernel, wiring.pid, wiring.ways)
     await openResolver(host, context.project, wiring)
   })
 }
@@ -77,6 +79,7 @@ export async function rewire(
   )
   await ipBatch(host.kernel, attachBatch(links.filter((link) => made.has(link.host))))
   await configure(host.kernel, pid, interfaces)
+  await routeBySource(host.kernel, pid, wiring.ways)
   const unshaped = await shapeAll(host, [wiring])
   if (unshaped !== null) throw unshaped
   await openResolver(host, projectName, container)
@@ -102,6 +105,7 @@ export async function wireTo(
   try {
     const own = wiring.interfaces.filter(({ name }) => name === end.peer)
     await configure(host.kernel, wiring.pid, own)
+    await routeBySource(host.kernel, wiring.pid, wiring.ways)
     const unshaped = await shapeAll(host, [{ ...wiring, links, children }])
     if (unshaped !== null) throw unshaped
   } catch (error) {
@@ -188,6 +192,7 @@ interface Wiring extends Created {
   readonly links: readonly Link[]
   readonly children: readonly Child[]
   readonly interfaces: readonly Interface[]
+  readonly ways: readonly SourceRoute[]
 }
 
 function wiringOf(
@@ -213,6 +218,7 @@ function wiringOf(
       ...sizeOf(network),
     })),
     children: childrenOf(ends, pid),
+    ways: sourceRoutesOf(ends),
     interfaces: ends.map((end) => ({
       name: end.peer,
       address: end.address,

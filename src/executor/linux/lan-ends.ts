@@ -4,6 +4,7 @@ import { isPinned, pinNetns, unpinNetns } from '../../kernel/netns.ts'
 import { isLan } from '../../model/lan.ts'
 import { macAddress } from '../../network/bridge.ts'
 import { type Child, interfacesOf, removeChildren } from '../../network/lan.ts'
+import type { SourceRoute } from '../../network/source-routes.ts'
 import type { End } from './ends.ts'
 import type { LinuxHost } from './host.ts'
 import type { ContainerRecord } from './records.ts'
@@ -21,6 +22,24 @@ export const childrenOf = (ends: readonly End[], pid: number): readonly Child[] 
       ...(mtu === undefined ? {} : { mtu }),
     }
   })
+
+/** Of a container on a LAN: its addresses on bridges, each of which has a way of its own. */
+export const sourceRoutesOf = (ends: readonly End[]): readonly SourceRoute[] =>
+  ends.some(({ network }) => isLan(network.spec))
+    ? ends.flatMap(({ network, peer, address, address6 }, index) => {
+        if (isLan(network.spec)) return []
+        const { subnet, gateway, ipv6 } = network
+        const at = { device: peer, table: FIRST_TABLE + index }
+        const six =
+          ipv6 === undefined || address6 === null
+            ? []
+            : [{ ...at, address: address6, subnet: ipv6.subnet, gateway: ipv6.gateway }]
+        return [{ ...at, address, subnet, gateway }, ...six]
+      })
+    : []
+
+/** Of a container's own: far from those that the kernel has, 253 to 255. */
+const FIRST_TABLE = 1000
 
 /** Those of them that are not there. */
 export const missingChildren = (host: LinuxHost, children: readonly Child[]): readonly Child[] =>

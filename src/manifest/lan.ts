@@ -57,11 +57,15 @@ function refuseBridges(
   driver: 'macvlan' | 'ipvlan',
 ): void {
   const at = child(field, 'driver_opts') ?? field
-  if (bridge !== undefined) complain(context, at, new Refusal(`a ${driver} has no bridge to name`))
+  if (bridge !== undefined)
+    complain(context, at, new Refusal(`${withArticle(driver)} has no bridge to name`))
   if (isolated === undefined) return
   const hint = driver === 'macvlan' ? 'say `macvlan_mode: private`' : 'say `ipvlan_flag: private`'
-  complain(context, at, new Refusal(`a ${driver} has no \`isolated\``, hint))
+  complain(context, at, new Refusal(`${withArticle(driver)} has no \`isolated\``, hint))
 }
+
+const withArticle = (driver: 'macvlan' | 'ipvlan'): string =>
+  `${driver === 'ipvlan' ? 'an' : 'a'} ${driver}`
 
 function refuseGateways(context: Context, field: Field, mode: string): void {
   const entries = [field, ...itemsOf(child(child(field, 'ipam'), 'config'))]
@@ -86,7 +90,7 @@ function optionsOf(context: Context, field: Field, driver: 'macvlan' | 'ipvlan')
   for (const { name, value, field: at } of pairsOf(child(field, 'driver_opts'))) {
     const text = value ?? ''
     const make = () => {
-      if (foreign.test(name)) throw new Refusal(`a ${driver} has no ${shown(name)}`)
+      if (foreign.test(name)) throw new Refusal(`${withArticle(driver)} has no ${shown(name)}`)
       if (name === 'parent') parent = parseInterfaceName(text)
       if (name === 'macvlan_mode') mode = oneOf(MACVLAN_MODES, text)
       if (name === 'ipvlan_mode') mode = oneOf(IPVLAN_MODES, text)

@@ -13,7 +13,7 @@ export interface InnerSockets {
   readonly tcp: Server
 }
 
-const LIMIT_MS = 20_000
+const LIMIT_MS = 60_000
 
 /** Binds both, hands them over its channel to whoever has started it, and ends. */
 const BIND = `

@@ -16,7 +16,7 @@ import type {
 } from '../model/desired.ts'
 import type { IoLimit, Limits } from '../model/limits.ts'
 import type { PolicyRule, PolicySide } from '../model/policy.ts'
-import { externalEntry, externalNames, renamed } from './external.ts'
+import { declaredExternals } from './external.ts'
 import { httpManifest } from './health-test.ts'
 
 type Plain = Readonly<Record<string, unknown>>
@@ -26,19 +26,21 @@ type Plain = Readonly<Record<string, unknown>>
  * folder or another file. Loading it gives the same desired state.
  */
 export function toManifest(desired: DesiredState): Plain {
-  const externals = externalNames(desired)
-  const services = desired.services.map((one) => renamed(one, externals))
+  const externals = declaredExternals(desired)
   return escapeDollars(
     compact({
       name: desired.project,
       limits: limits(desired.limits),
       drift: desired.drift === 'repair' ? null : desired.drift,
-      containers: byName(services, service),
+      containers: byName(externals.services, service),
       networks: unlessEmpty({
         ...byName(desired.networks, network),
-        ...Object.fromEntries([...externals].map(([to, name]) => [name, externalEntry(to)])),
+        ...externals.networks,
       }),
-      volumes: byName(desired.volumes, ({ labels }) => compact({ labels: unlessEmpty(labels) })),
+      volumes: unlessEmpty({
+        ...byName(desired.volumes, ({ labels }) => compact({ labels: unlessEmpty(labels) })),
+        ...externals.volumes,
+      }),
     }),
   )
 }

@@ -14,6 +14,7 @@ import type { LinuxHost } from './host.ts'
 import { pastCeiling, unenforceable } from './limits.ts'
 import { impossibleOnLans, missingLans } from './preflight-lan.ts'
 import { missingNetworks, missingTunnels, usedNetworks } from './preflight-networks.ts'
+import { missingVolumes, usedVolumes } from './volumes.ts'
 
 /** What this machine cannot give to these steps, found before anything is touched. */
 export async function preflight(
@@ -25,6 +26,8 @@ export async function preflight(
     missingImages(creates),
     missingRoots(host, creates),
     missingBinds(host, creates),
+    missingVolumes(host, request),
+    usedVolumes(host, request),
     missingInit(host, creates),
     takenPorts(host, request),
     takenSubnets(host, request),

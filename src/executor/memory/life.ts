@@ -66,7 +66,7 @@ function checkGround({ name, spec }: MemoryContainer, project: MemoryProject): v
     }
   }
   for (const mount of spec.mounts) {
-    if (mount.kind !== 'volume' || mount.volume === null) continue
+    if (mount.kind !== 'volume' || mount.volume === null || isForeign(mount.volume)) continue
     if (!project.volumes.has(mount.volume)) throw absent('mount', `volume/${mount.volume}`)
   }
   for (const mode of [spec.networkMode, spec.pidMode, spec.ipcMode]) {

@@ -196,7 +196,8 @@ export interface Attachment {
   readonly gwPriority?: number
 }
 
-export type PortProtocol = 'tcp' | 'udp'
+export const PORT_PROTOCOLS = ['tcp', 'udp', 'sctp'] as const
+export type PortProtocol = (typeof PORT_PROTOCOLS)[number]
 
 export interface PublishedPort {
   /** An address, `0.0.0.0` for all (IPv6 too, where the container has it), `::` for all of IPv6. */

@@ -71,7 +71,7 @@ test('what belongs to later work says so', async () => {
     ['update_config: { order: start-first }', '`start-first` is not supported yet'],
     ['logging: { driver: syslog }', 'logs are kept in files only'],
     ['deploy: { resources: { reservations: { cpus: 1 } } }', 'the kernel reserves no CPUs'],
-    ['ports: ["53:53/sctp"]', 'publishing sctp is not supported yet'],
+    ['ports: ["53:53/dccp"]', 'unknown protocol dccp'],
     ['ports: ["[::1]:80:80"]', 'Linux cannot forward from ::1'],
     ['ports: [80]', 'a port chosen by pak is not supported yet; say which: `80:80`'],
     ['volumes: ["./a:/a:z"]', 'mount option `z` is not supported yet'],

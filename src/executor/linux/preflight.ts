@@ -5,7 +5,7 @@ import type { StepOf } from '../../model/plan.ts'
 import { type HostPort, hostsMeet, portText } from '../../model/port.ts'
 import { hostRoutes, overlaps } from '../../network/ipam.ts'
 import { block6, hostRoutes6 } from '../../network/ipam6.ts'
-import { type PortHolder, portHolders } from '../../network/ports.ts'
+import { hasSctp, type PortHolder, portHolders } from '../../network/ports.ts'
 import { findInit } from '../../runtime/init.ts'
 import { checkBinds } from '../../storage/binds.ts'
 import type { PreflightRequest } from '../executor.ts'
@@ -30,6 +30,7 @@ export async function preflight(
     usedVolumes(host, request),
     missingInit(host, creates),
     takenPorts(host, request),
+    missingSctp(host, request),
     takenSubnets(host, request),
     missingNetworks(host, request),
     usedNetworks(host, request),
@@ -124,6 +125,20 @@ async function takenPorts(
     return new PakError('port_taken', `${what}: held by ${holder}`, {
       hint: 'publish another port, or stop what holds this one',
     })
+  })
+}
+
+async function missingSctp(
+  host: LinuxHost,
+  { steps }: Pick<PreflightRequest, 'steps'>,
+): Promise<readonly PakError[]> {
+  const wanted = steps
+    .flatMap((step) => (step.op === 'firewall.apply' ? step.args.published : []))
+    .filter(({ protocol }) => protocol === 'sctp')
+  if (wanted.length === 0 || (await hasSctp(host.kernel))) return []
+  return wanted.map((port) => {
+    const what = `publish port ${portText(port)} of \`${port.container}\``
+    return new PakError('host', `${what}: this kernel has no SCTP`, { hint: 'its module is sctp' })
   })
 }
 

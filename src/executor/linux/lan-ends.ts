@@ -61,8 +61,11 @@ export async function takeChildren(
   for (const record of records) {
     const file = pinFile(host, record)
     if (!(await isPinned(host.kernel, file))) continue
-    await removeChildren(host.kernel, file)
-    await unpinNetns(host.kernel, [file])
+    try {
+      await removeChildren(host.kernel, file)
+    } finally {
+      await unpinNetns(host.kernel, [file])
+    }
   }
 }
 

@@ -2,7 +2,7 @@ import { PakError } from '../../errors.ts'
 import type { Network, Service } from '../../model/desired.ts'
 import { isLan, vlanOf } from '../../model/lan.ts'
 import { lanObstacles, rivalry } from '../../model/lan-obstacles.ts'
-import { calledBy, isForeign } from '../../model/shared.ts'
+import { isForeign } from '../../model/shared.ts'
 import { overlaps } from '../../network/ipam.ts'
 import { hasKind } from '../../network/lan.ts'
 import type { PreflightRequest } from '../executor.ts'
@@ -106,8 +106,12 @@ export function impossibleOnLans(
       step.op === 'container.connect' ? [[step.args.container, step.args.attachment] as const] : [],
     ),
   )
+  const serviceOf = new Map(observed.containers.map(({ name, service }) => [name, service]))
   const touched = new Set(
-    steps.flatMap((step) => (step.op === 'container.create' ? step.args.service : [])),
+    steps.flatMap((step) => {
+      if (step.op === 'container.create') return step.args.service
+      return step.op === 'container.update' ? (serviceOf.get(step.args.container) ?? []) : []
+    }),
   )
   const joins = (desired?.services ?? []).flatMap((service): readonly Service[] => {
     const more = observed.containers.flatMap(({ name, service: of }) =>
@@ -124,7 +128,7 @@ export function impossibleOnLans(
         ({ reason, hint }) =>
           new PakError(
             'conflict',
-            `service \`${calledBy(service.name)}\`: ${reason}`,
+            `service \`${service.name}\`: ${reason}`,
             hint === null ? {} : { hint },
           ),
       ),

@@ -33,10 +33,7 @@ export function toManifest(desired: DesiredState): Plain {
       limits: limits(desired.limits),
       drift: desired.drift === 'repair' ? null : desired.drift,
       containers: byName(externals.services, service),
-      networks: unlessEmpty({
-        ...byName(desired.networks, network),
-        ...externals.networks,
-      }),
+      networks: unlessEmpty({ ...byName(desired.networks, network), ...externals.networks }),
       volumes: unlessEmpty({
         ...byName(desired.volumes, ({ labels }) => compact({ labels: unlessEmpty(labels) })),
         ...externals.volumes,

@@ -6,6 +6,7 @@ import {
   removeNetworks,
   unusedNetworks,
 } from './api-networks.ts'
+import { createVolume, removeVolume } from './api-volumes.ts'
 import type { Desk } from './desk.ts'
 import { explain } from './explain.ts'
 import { LineWriter, RequestError, readJson, refuseBrowsers, sendError, sendJson } from './http.ts'
@@ -78,6 +79,7 @@ const ROUTES: readonly (readonly [method: string, path: RegExp, handler: Handler
   ['GET', /^\/v1\/events$/, events],
   ['GET', /^\/v1\/explain$/, explained],
   ['GET', /^\/v1\/volumes$/, ({ desk }) => desk.shop.parts.volumes.list()],
+  ['POST', /^\/v1\/volumes$/, createVolume],
   ['DELETE', /^\/v1\/volumes\/([^/]+)\/([^/]+)$/, removeVolume],
   ['GET', /^\/v1\/images$/, ({ desk }) => desk.shop.parts.images.list()],
   ['POST', /^\/v1\/images\/load$/, loadImages],
@@ -257,13 +259,6 @@ async function explained({ desk, query }: Exchange): Promise<unknown> {
   ])
   const healthOf = (id: string) => shop.prober.detailsOf(id)
   return explain({ project, service, observed, kept, events, healthOf })
-}
-
-async function removeVolume({ desk, words }: Exchange): Promise<unknown> {
-  const project = parseProject(words[0])
-  const volume = parseName(words[1], 'volume')
-  await desk.loop.exclusive(project, () => desk.shop.parts.volumes.remove(project, volume))
-  return {}
 }
 
 async function loadImages({ desk, request, query }: Exchange): Promise<unknown> {

@@ -8,7 +8,7 @@ import { endOneOff, launchOneOff } from '../executor/linux/one-off.ts'
 import { probe } from '../executor/linux/probe.ts'
 import { serveHostNames } from '../executor/linux/serve-names.ts'
 import { settle } from '../executor/linux/settle.ts'
-import { listVolumes, removeVolumeByUser } from '../executor/linux/volumes.ts'
+import { createVolumeByHand, listVolumes, removeVolumeByUser } from '../executor/linux/volumes.ts'
 import { publicKey } from '../executor/linux/wireguard.ts'
 import { hostKernel } from '../kernel/host.ts'
 import type { AgentContext, AgentParts } from './parts.ts'
@@ -38,7 +38,8 @@ export async function assemble(context: AgentContext): Promise<AgentParts> {
     },
     volumes: {
       list: () => listVolumes(host),
-      remove: (project, volume) => removeVolumeByUser(host, project, volume),
+      create: (volume) => createVolumeByHand(host, volume),
+      remove: (place) => removeVolumeByUser(host, place),
     },
     images: {
       ...host.images,

@@ -1,10 +1,11 @@
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ExecInvocation, ExecRequest } from '../executor/executor.ts'
-import type { Attachment, Network } from '../model/desired.ts'
+import type { Attachment, Network, Volume } from '../model/desired.ts'
 import type { PakEvent } from '../model/events.ts'
 import type { ImageRecord } from '../model/image.ts'
 import type { ObservedState } from '../model/observed.ts'
+import type { Place } from '../model/shared.ts'
 import type { ProcessRow, UsageRow } from '../model/usage.ts'
 import type { Explanation } from './explain.ts'
 import { type Call, Transport } from './transport.ts'
@@ -169,8 +170,12 @@ export class AgentClient {
     return this.#get('/v1/volumes')
   }
 
-  async removeVolume(project: string, volume: string): Promise<void> {
-    const path = `/v1/volumes/${project}/${encodeURIComponent(volume)}`
+  async createVolume(volume: Volume): Promise<void> {
+    await this.#ask({ method: 'POST', path: '/v1/volumes', body: { volume }, idempotent: false })
+  }
+
+  async removeVolume({ owner, name }: Place): Promise<void> {
+    const path = `/v1/volumes/${owner}/${encodeURIComponent(name)}`
     await this.#ask({ method: 'DELETE', path, idempotent: true })
   }
 

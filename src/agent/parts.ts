@@ -1,8 +1,9 @@
 import type { Readable, Writable } from 'node:stream'
 import type { ExecInvocation, Executor } from '../executor/executor.ts'
 import type { EndedRun, RestartVerdict } from '../executor/linux/settle.ts'
-import type { HealthTest } from '../model/desired.ts'
+import type { HealthTest, Volume } from '../model/desired.ts'
 import type { ImageRecord } from '../model/image.ts'
+import type { Place } from '../model/shared.ts'
 import type { Health } from '../model/status.ts'
 import type { CopyPlace, LaunchEnd, LaunchRequest, VolumeRow } from './wire.ts'
 
@@ -84,8 +85,10 @@ export interface ProbeResult {
 
 export interface VolumeStore {
   list(): Promise<readonly VolumeRow[]>
+  /** Of no project. Refuses with `conflict` when there is one of that name. */
+  create(volume: Volume): Promise<void>
   /** Refuses with `conflict` while a container uses it. */
-  remove(project: string, volume: string): Promise<void>
+  remove(place: Place): Promise<void>
 }
 
 export interface ImageStorePart {

@@ -180,10 +180,14 @@ export interface NetworkRow {
 /** One object of `pak volume ls --format json`. */
 export interface VolumeRow {
   readonly name: string
-  readonly project: string
+  /** `null`: made by hand. */
+  readonly project: string | null
   readonly driver: string
   readonly filesystem: string | null
   readonly sizeBytes: number | null
   readonly usedBytes: number | null
   readonly mountpoint: string
+  readonly labels: Readonly<Record<string, string>>
+  /** Who has it, running or not. */
+  readonly containers: readonly { readonly project: string; readonly name: string }[]
 }

@@ -43,6 +43,7 @@ export interface CommandSpec {
     | 'files'
     | 'networks'
     | 'hand networks'
+    | 'volumes'
     | 'network and container'
   /** Exit status for pak's own errors, where 1 and 2 are the command's. */
   readonly ownExitStatus?: 125

@@ -200,28 +200,3 @@ export const IMAGE: CommandSpec = {
     },
   ],
 }
-
-export const VOLUME: CommandSpec = {
-  name: 'volume',
-  summary: 'List and remove volumes',
-  examples: ['pak volume ls', 'pak volume rm data'],
-  commands: [
-    {
-      name: 'ls',
-      summary: 'List the volumes of every project of this root',
-      examples: ['pak volume ls', 'pak volume ls --format json'],
-      options: [NAMES_ONLY, FORMAT],
-      run: bind(
-        async () => (await import('./commands/look.ts')).volumes,
-        async () => (await import('./views/lists.ts')).printVolumes,
-      ),
-    },
-    {
-      name: 'rm',
-      summary: "Remove the project's volumes and their data",
-      words: '<volumes...>',
-      examples: ['pak volume rm data'],
-      run: bind(async () => (await import('./commands/volume.ts')).remove, names),
-    },
-  ],
-}

@@ -1,6 +1,6 @@
 import type { CommandSpec } from './grammar.ts'
 import { AGENT, COMPLETE, COMPLETION, DOCTOR, SCHEMA, VERSION } from './table-host.ts'
-import { CP, EXEC, IMAGE, INSPECT, LOGS, PS, RUN, VOLUME } from './table-look.ts'
+import { CP, EXEC, IMAGE, INSPECT, LOGS, PS, RUN } from './table-look.ts'
 import { CONFIG, VALIDATE } from './table-manifest.ts'
 import { NETWORK } from './table-network.ts'
 import { EVENTS, EXPLAIN, HISTORY } from './table-past.ts'
@@ -20,6 +20,7 @@ import {
   WAIT,
 } from './table-run.ts'
 import { STATS, TOP } from './table-usage.ts'
+import { VOLUME } from './table-volume.ts'
 
 /** Every command, in the order in which the help lists them. */
 export const COMMANDS: readonly CommandSpec[] = [

@@ -5,6 +5,8 @@ import { runParallel } from './parallel.ts'
 export interface IpOptions {
   /** Work inside the network namespace of this process; by default in the host's. */
   readonly netnsPid?: number
+  /** Or inside the one that this file is mounted with, see `pinNetns`. */
+  readonly netnsFile?: string
   readonly signal?: AbortSignal
 }
 
@@ -70,18 +72,20 @@ export async function ipJson(
 function runIp(
   kernel: Kernel,
   args: readonly string[],
-  { netnsPid, signal }: IpOptions,
+  { netnsPid, netnsFile, signal }: IpOptions,
   input?: string,
 ): Promise<RunResult> {
   const run = {
     ...(input === undefined ? {} : { input }),
     ...(signal === undefined ? {} : { signal }),
   }
+  if (netnsFile !== undefined)
+    return kernel.run('nsenter', [`--net=${netnsFile}`, 'ip', ...args], run)
   if (netnsPid === undefined) return kernel.run('ip', args, run)
   return kernel.run('nsenter', [netnsOf(netnsPid), 'ip', ...args], run)
 }
 
-function netnsOf(pid: number): string {
+export function netnsOf(pid: number): string {
   if (!Number.isSafeInteger(pid) || pid < 2) throw new Error(`netns of pid ${pid}: nobody's`)
   return `--net=/proc/${pid}/ns/net`
 }

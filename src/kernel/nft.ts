@@ -1,4 +1,5 @@
 import { PakError } from '../errors.ts'
+import { netnsOf } from './ip.ts'
 import type { Kernel } from './kernel.ts'
 
 /**
@@ -8,9 +9,20 @@ import type { Kernel } from './kernel.ts'
 export async function nftApply(
   kernel: Kernel,
   script: string,
-  options: { readonly signal?: AbortSignal } = {},
+  {
+    netnsPid,
+    ...options
+  }: {
+    readonly signal?: AbortSignal
+    /** Work inside the network namespace of this process; by default in the host's. */
+    readonly netnsPid?: number
+  } = {},
 ): Promise<void> {
-  const result = await kernel.run('nft', ['-f', '-'], { input: script, ...options })
+  const run = { input: script, ...options }
+  const words = ['nft', '-f', '-']
+  const [file = 'nft', ...args] =
+    netnsPid === undefined ? words : ['nsenter', netnsOf(netnsPid), ...words]
+  const result = await kernel.run(file, args, run)
   if (result.exitCode === 0) return
   const { line, reason } = refusal(result.stderr)
   const text = line === null ? null : (script.split('\n')[line - 1]?.trim() ?? null)

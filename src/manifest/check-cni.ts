@@ -1,7 +1,7 @@
 import { type CniCapability, type CniNetwork, declares } from '../model/cni.ts'
 import type { Attachment } from '../model/desired.ts'
 import { type PolicyPeer, rulesOf } from '../model/policy.ts'
-import { pluginsReceiver, type Reach, reachOf } from '../model/receiver.ts'
+import { type Ground, OPEN_GROUND, pluginsReceiver } from '../model/receiver.ts'
 import { type Check, namedPart, partOf, reportAt } from './check.ts'
 import type { ServiceDraft } from './normalize.ts'
 
@@ -14,14 +14,11 @@ export function checkCni(check: Check): void {
     ),
   )
   if (cni.size === 0) return
-  const reach = (name: string): Reach => {
-    const network = networks.get(name)
-    return network === undefined ? 'open' : reachOf(network)
-  }
+  const groundOf = (name: string): Ground => networks.get(name) ?? OPEN_GROUND
   for (const draft of check.draft.services) {
     for (const attachment of draft.service.container.networks)
       checkAttachment(check, draft, { attachment, network: cni.get(attachment.network) })
-    checkPorts(check, draft, { cni, reach })
+    checkPorts(check, draft, { cni, groundOf })
     checkPolicies(check, draft, cni)
   }
 }
@@ -67,12 +64,12 @@ function checkAttachment(
 
 interface Known {
   readonly cni: ReadonlyMap<string, CniNetwork>
-  readonly reach: (network: string) => Reach
+  readonly groundOf: (network: string) => Ground
 }
 
-function checkPorts({ problems }: Check, draft: ServiceDraft, { cni, reach }: Known): void {
+function checkPorts({ problems }: Check, draft: ServiceDraft, { cni, groundOf }: Known): void {
   const { container, replicas } = draft.service
-  const to = pluginsReceiver(container, reach)
+  const to = pluginsReceiver(container, groundOf)
   const network = to === null ? undefined : cni.get(to)
   if (container.ports.length === 0 || network === undefined) return
   const say = (reason: string) =>

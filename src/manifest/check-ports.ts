@@ -1,6 +1,6 @@
 import type { PublishedPort } from '../model/desired.ts'
 import { hostsMeet } from '../model/port.ts'
-import { reachOf, receiverOf } from '../model/receiver.ts'
+import { OPEN_GROUND, receiverOf } from '../model/receiver.ts'
 import { type Check, reportAt } from './check.ts'
 import type { ServiceDraft } from './normalize.ts'
 import { parsePort } from './ports.ts'
@@ -33,10 +33,7 @@ export function checkPorts(check: Check): void {
 function checkFamily(check: Check, draft: ServiceDraft, port: PublishedPort): void {
   if (!port.hostIp.includes(':') || check.problems.covers(portField(draft, port).path)) return
   const declared = new Map(check.draft.networks.map(({ value }) => [value.name, value]))
-  const first = receiverOf(draft.service.container, (name) => {
-    const network = declared.get(name)
-    return network === undefined ? 'open' : reachOf(network)
-  })
+  const first = receiverOf(draft.service.container, (name) => declared.get(name) ?? OPEN_GROUND)
   const network = first === null ? undefined : declared.get(first)
   if (network?.ipv6 !== undefined || network?.cni !== undefined) return
   const message =

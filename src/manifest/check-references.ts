@@ -34,7 +34,7 @@ function namesOf({ draft, enabled }: Check): Names {
       DEFAULT_NETWORK,
       ...[...draft.networks, ...draft.externals].map(({ value }) => value.name),
     ]),
-    volumes: new Set(draft.volumes.map(({ value }) => value.name)),
+    volumes: new Set([...draft.volumes, ...draft.externalVolumes].map(({ value }) => value.name)),
   }
 }
 

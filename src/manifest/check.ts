@@ -5,6 +5,7 @@ import { checkConflicts } from './check-conflicts.ts'
 import { checkDependencies } from './check-dependencies.ts'
 import { checkEnds } from './check-ends.ts'
 import { checkExternals } from './check-externals.ts'
+import { checkLans } from './check-lan.ts'
 import { checkPolicies } from './check-policies.ts'
 import { checkPorts } from './check-ports.ts'
 import { checkReferences } from './check-references.ts'
@@ -33,6 +34,7 @@ export function checkManifest(check: Check): void {
   checkExternals(check)
   checkPolicies(check)
   checkTunnels(check)
+  checkLans(check)
   checkCni(check)
 }
 

@@ -16,7 +16,7 @@ import type {
 import type { IoLimit, Limits } from '../model/limits.ts'
 import type { PolicyRule, PolicySide } from '../model/policy.ts'
 import { cniConfigOf } from './cni-config.ts'
-import { externalEntry, externalNames, renamed } from './external.ts'
+import { declaredExternals } from './external.ts'
 import { httpManifest } from './health-test.ts'
 import { loggingManifest } from './logging.ts'
 
@@ -27,19 +27,18 @@ type Plain = Readonly<Record<string, unknown>>
  * folder or another file. Loading it gives the same desired state.
  */
 export function toManifest(desired: DesiredState): Plain {
-  const externals = externalNames(desired)
-  const services = desired.services.map((one) => renamed(one, externals))
+  const externals = declaredExternals(desired)
   return escapeDollars(
     compact({
       name: desired.project,
       limits: limits(desired.limits),
       drift: desired.drift === 'repair' ? null : desired.drift,
-      containers: byName(services, service),
-      networks: unlessEmpty({
-        ...byName(desired.networks, network),
-        ...Object.fromEntries([...externals].map(([to, name]) => [name, externalEntry(to)])),
+      containers: byName(externals.services, service),
+      networks: unlessEmpty({ ...byName(desired.networks, network), ...externals.networks }),
+      volumes: unlessEmpty({
+        ...byName(desired.volumes, ({ labels }) => compact({ labels: unlessEmpty(labels) })),
+        ...externals.volumes,
       }),
-      volumes: byName(desired.volumes, ({ labels }) => compact({ labels: unlessEmpty(labels) })),
     }),
   )
 }
@@ -145,11 +144,13 @@ function ipam({ subnet, ipv6, ipRange, auxAddresses, overlay }: Network): Plain 
   return config.length === 0 ? null : { config }
 }
 
-const driverOptions = ({ mtu, bridge, isolated, overlay }: Network): Plain | null =>
+const driverOptions = ({ mtu, bridge, isolated, overlay, lan, driver }: Network): Plain | null =>
   unlessEmpty(
     compact({
       ...{ mtu, bridge, isolated, vni: overlay?.vni, port: overlay?.port },
       wireguard_port: overlay?.wireguardPort,
+      parent: lan?.parent,
+      ...(lan === undefined ? {} : { [`${driver}_mode`]: lan.mode, ipvlan_flag: lan.flag }),
     }),
   )
 

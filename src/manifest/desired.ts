@@ -48,9 +48,11 @@ export function toDesired(
   project: string,
 ): DesiredState {
   const names = new Set(enabled.map(({ service }) => service.name))
-  const targets = new Map(draft.externals.map(({ value }) => [value.name, value.target]))
+  const targets = (externals: Draft['externals']) =>
+    new Map(externals.map(({ value }) => [value.name, value.target]))
+  const renaming = { network: targets(draft.externals), volume: targets(draft.externalVolumes) }
   const services = enabled
-    .map(({ service }) => renamed(withoutAbsent(service, names), targets))
+    .map(({ service }) => renamed(withoutAbsent(service, names), renaming))
     .sort((a, b) => compare(a.name, b.name))
   const networks = new Map(draft.networks.map(({ value }) => [value.name, value]))
   const usedNetworks = used(
@@ -81,7 +83,7 @@ export function unusedWarnings(draft: Draft): readonly string[] {
     ...[...draft.networks, ...draft.externals].flatMap(({ value }) =>
       networks.has(value.name) ? [] : [say('network', value.name)],
     ),
-    ...draft.volumes.flatMap(({ value }) =>
+    ...[...draft.volumes, ...draft.externalVolumes].flatMap(({ value }) =>
       volumes.has(value.name) ? [] : [say('volume', value.name)],
     ),
   ]

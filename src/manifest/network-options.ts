@@ -18,6 +18,7 @@ import {
   takeBoolean,
 } from './context.ts'
 import { addressIn, parseSubnet } from './ipv4.ts'
+import { LAN_OPTIONS } from './lan.ts'
 import { parseAddress, parseInterfaceName, parseMac, parseName } from './names.ts'
 import { OVERLAY_OPTIONS } from './overlay.ts'
 import { shown } from './problem.ts'
@@ -177,6 +178,8 @@ const MTU = ['mtu', 'com.docker.network.driver.mtu']
 const BRIDGE = ['bridge', 'com.docker.network.bridge.name']
 const ICC = ['com.docker.network.bridge.enable_icc']
 const ISOLATED = ['isolated']
+/** Read, or refused, where the rest of the driver is. */
+const DRIVERS_OWN = [...OVERLAY_OPTIONS, ...LAN_OPTIONS]
 
 function driverOptions(
   context: Context,
@@ -190,11 +193,11 @@ function driverOptions(
       else if (BRIDGE.includes(name)) found.bridge = parseInterfaceName(text)
       else if (ISOLATED.includes(name)) found.isolated = parseFlag(text)
       else if (ICC.includes(name)) found.isolated = !parseFlag(text)
-      else if (OVERLAY_OPTIONS.includes(name)) return
+      else if (DRIVERS_OWN.includes(name)) return
       else
         throw new Refusal(
           `unknown driver option ${shown(name)}`,
-          `one of ${[...MTU, ...BRIDGE, ...ISOLATED, ...ICC, ...OVERLAY_OPTIONS].map((word) => `\`${word}\``).join(', ')}`,
+          `one of ${[...MTU, ...BRIDGE, ...ISOLATED, ...ICC, ...DRIVERS_OWN].map((word) => `\`${word}\``).join(', ')}`,
         )
     }
     attempt<void>(context, at, { make, fallback: undefined })

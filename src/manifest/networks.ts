@@ -14,6 +14,7 @@ import {
 } from './context.ts'
 import { normalizeLabels } from './environment.ts'
 import { addressIn, parseSubnet, type Subnet } from './ipv4.ts'
+import { lanOf } from './lan.ts'
 import { agreed } from './limits.ts'
 import { parseAddress, parseDomain, parseIpv4, parseName } from './names.ts'
 import { endOptions, ipamEntry, networkOptions } from './network-options.ts'
@@ -37,7 +38,7 @@ export function normalizeNetwork(context: Context, name: string, field: Field): 
           make: () => checkedGateway(written, subnet),
           fallback: null,
         })
-  return {
+  const network: Network = {
     name,
     driver: 'bridge',
     internal: takeBoolean(child(field, 'internal'), false),
@@ -46,7 +47,11 @@ export function normalizeNetwork(context: Context, name: string, field: Field): 
     labels: normalizeLabels(context, child(field, 'labels')),
     ...(takeBoolean(child(field, 'attachable'), false) ? { attachable: true } : {}),
     ...networkOptions(context, field, subnet),
+  }
+  return {
+    ...network,
     ...overlayOf(context, field, { name, subnet }),
+    ...lanOf(context, field, network),
     ...cniOf(context, field),
   }
 }

@@ -4,7 +4,7 @@ import { normalizeContainer } from './container.ts'
 import { type Context, compare, take, takeEach } from './context.ts'
 import { normalizeDependencies } from './dependencies.ts'
 import { type EnvFiles, normalizeLabels, readEnvFiles } from './environment.ts'
-import { type External, isExternal, normalizeExternal, refuseName } from './external.ts'
+import { type External, isExternal, type Kind, normalizeExternal, refuseName } from './external.ts'
 import { agreed, normalizeLimits } from './limits.ts'
 import { parseName } from './names.ts'
 import { normalizeNetwork } from './networks.ts'
@@ -23,6 +23,8 @@ export interface Draft {
   /** Networks that are there already. */
   readonly externals: readonly Declared<External>[]
   readonly volumes: readonly Declared<Volume>[]
+  /** The same for volumes. */
+  readonly externalVolumes: readonly Declared<External>[]
 }
 
 export interface ServiceDraft {
@@ -51,27 +53,47 @@ export async function normalizeManifest(context: Context, root: Field): Promise<
     drift: driftMode(root) ?? 'repair',
     services: fields.map(([name, field]) => normalizeService(context, { name, field, files })),
     ...normalizeNetworks(context, root),
-    volumes: declared(root, 'volumes', (name, field) => ({
-      name,
-      labels: normalizeLabels(context, child(field, 'labels')),
+    ...normalizeVolumes(context, root),
+  }
+}
+
+/** What is declared in a section, the project's own and others'. */
+function sorted(context: Context, root: Field, kind: Kind) {
+  const all = declared(root, `${kind}s`, (name) => name)
+  const ours = all.filter(({ field }) => !isExternal(field))
+  for (const { field } of ours) refuseName(context, kind, field)
+  const others = all.filter(({ field }) => isExternal(field))
+  return {
+    ours,
+    others: others.map(({ value: name, field }) => ({
+      value: normalizeExternal(context, kind, { name, field }),
+      field,
     })),
   }
 }
 
+function normalizeVolumes(
+  context: Context,
+  root: Field,
+): Pick<Draft, 'volumes' | 'externalVolumes'> {
+  const { ours, others } = sorted(context, root, 'volume')
+  return {
+    volumes: ours.map(({ value: name, field }) => ({
+      value: { name, labels: normalizeLabels(context, child(field, 'labels')) },
+      field,
+    })),
+    externalVolumes: others,
+  }
+}
+
 function normalizeNetworks(context: Context, root: Field): Pick<Draft, 'networks' | 'externals'> {
-  const sorted = declared(root, 'networks', (name) => name)
-  const ours = sorted.filter(({ field }) => !isExternal(field))
-  const others = sorted.filter(({ field }) => isExternal(field))
-  for (const { field } of ours) refuseName(context, field)
+  const { ours, others } = sorted(context, root, 'network')
   return {
     networks: ours.map(({ value: name, field }) => ({
       value: normalizeNetwork(context, name, field),
       field,
     })),
-    externals: others.map(({ value: name, field }) => ({
-      value: normalizeExternal(context, name, field),
-      field,
-    })),
+    externals: others,
   }
 }
 

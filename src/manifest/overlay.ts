@@ -27,8 +27,9 @@ export function overlayOf(
   field: Field,
   { name, subnet }: { readonly name: string; readonly subnet: string | null },
 ): OverlayPart {
-  if (textOf(child(field, 'driver')) !== 'vxlan') {
-    refuseOutside(context, field)
+  const driver = textOf(child(field, 'driver')) ?? 'bridge'
+  if (driver !== 'vxlan') {
+    refuseOutside(context, field, driver)
     return {}
   }
   refuseInside(context, field)
@@ -54,15 +55,15 @@ export function overlayOf(
   return { driver: 'vxlan', gateway: own.gateway, ipRange: own.range, overlay }
 }
 
-function refuseOutside(context: Context, field: Field): void {
+function refuseOutside(context: Context, field: Field, driver: string): void {
   const hint = 'it goes with `driver: vxlan`'
   for (const key of ['peers', 'encrypted']) {
     const part = child(field, key)
-    if (part !== null) complain(context, part, new Refusal(`a bridge has no \`${key}\``, hint))
+    if (part !== null) complain(context, part, new Refusal(`a ${driver} has no \`${key}\``, hint))
   }
   for (const { name, field: at } of pairsOf(child(field, 'driver_opts')))
     if (OVERLAY_OPTIONS.includes(name))
-      complain(context, at, new Refusal(`a bridge has no ${shown(name)}`, hint))
+      complain(context, at, new Refusal(`a ${driver} has no ${shown(name)}`, hint))
 }
 
 /** What follows from a peer's place, and what the tunnel does not carry. */

@@ -1,5 +1,5 @@
 import { isIPv4 } from 'node:net'
-import type { PublishedPort } from '../model/desired.ts'
+import { PORT_PROTOCOLS, type PublishedPort } from '../model/desired.ts'
 import { formatIpv6, parseIpv6 } from '../model/ipv6.ts'
 import { ANY_HOST, ANY_HOST6 } from '../model/port.ts'
 import { attempt, type Context, compare, Refusal } from './context.ts'
@@ -76,10 +76,10 @@ interface Written {
   readonly protocol: string
 }
 
-function expand({ target, published, protocol, ...at }: Written): readonly PublishedPort[] {
-  if (protocol === 'sctp') throw new Refusal('publishing sctp is not supported yet')
-  if (protocol !== 'tcp' && protocol !== 'udp')
-    throw new Refusal(`unknown protocol ${shown(protocol)}`, 'one of `tcp` and `udp`')
+function expand({ target, published, ...at }: Written): readonly PublishedPort[] {
+  const protocol = PORT_PROTOCOLS.find((known) => known === at.protocol)
+  if (protocol === undefined)
+    throw new Refusal(`unknown protocol ${shown(at.protocol)}`, 'one of `tcp`, `udp` and `sctp`')
   const hostIp = parseHostIp(at.hostIp)
   const inside = parseRange(target, 'port of the container')
   const outside = parseRange(published, 'published port')

@@ -1,4 +1,5 @@
 import type { CniNetwork } from './cni.ts'
+import type { Lan } from './lan.ts'
 import type { Limits } from './limits.ts'
 import type { Logging } from './logging.ts'
 import type { Policies } from './policy.ts'
@@ -199,7 +200,8 @@ export interface Attachment {
   readonly gwPriority?: number
 }
 
-export type PortProtocol = 'tcp' | 'udp'
+export const PORT_PROTOCOLS = ['tcp', 'udp', 'sctp'] as const
+export type PortProtocol = (typeof PORT_PROTOCOLS)[number]
 
 export interface PublishedPort {
   /** An address, `0.0.0.0` for all (IPv6 too, where the container has it), `::` for all of IPv6. */
@@ -289,8 +291,8 @@ export type NamespaceMode =
 
 export interface Network {
   readonly name: string
-  /** `vxlan`: a bridge as well, that a tunnel joins with those of other machines. `cni`: what plugins make. */
-  readonly driver: 'bridge' | 'vxlan' | 'cni'
+  /** `vxlan`: a bridge as well, that a tunnel joins with those of other machines. See `kindOf`. */
+  readonly driver: 'bridge' | 'vxlan' | 'macvlan' | 'ipvlan' | 'cni'
   readonly internal: boolean
   /** CIDR; `null`: pak picks one that collides with nothing. */
   readonly subnet: string | null
@@ -311,6 +313,8 @@ export interface Network {
   readonly attachable?: true
   /** With `driver: vxlan`, and only then. */
   readonly overlay?: Overlay
+  /** With `driver: macvlan` or `ipvlan`, and only then. */
+  readonly lan?: Lan
   /** With `driver: cni`, and only then. */
   readonly cni?: CniNetwork
 }

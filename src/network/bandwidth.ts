@@ -7,8 +7,8 @@ import { INTERFACE_NAME } from './bridge.ts'
 export interface Shaped {
   readonly pid: number
   readonly bandwidth: Bandwidth
-  /** `host` is the end on the bridge, `peer` the one inside. */
-  readonly ends: readonly { readonly host: string; readonly peer: string }[]
+  /** `host` is the end on the bridge, `null` where there is none, `peer` the one inside. */
+  readonly ends: readonly { readonly host: string | null; readonly peer: string }[]
 }
 
 /**
@@ -19,7 +19,7 @@ export async function shape(kernel: Kernel, containers: readonly Shaped[]): Prom
   await tcBatch(
     kernel,
     containers.flatMap(({ bandwidth, ends }) =>
-      ends.flatMap(({ host }) => bucket(host, bandwidth.ingressBits)),
+      ends.flatMap(({ host }) => (host === null ? [] : bucket(host, bandwidth.ingressBits))),
     ),
     null,
   )

@@ -34,6 +34,8 @@ export interface Interface {
   readonly address: string
   readonly prefix: number
   readonly gateway: string | null
+  /** It has the default route, and no gateway: it finds everybody by itself. */
+  readonly onLink?: boolean
   readonly ipv6?: {
     readonly address: string
     readonly prefix: number
@@ -123,7 +125,9 @@ export const attachBatch = (
 
 /** Lines for `ip -batch` inside a container's namespace. */
 export function addressBatch(interfaces: readonly Interface[]): string[] {
-  const routes = interfaces.flatMap(({ name, gateway, ipv6 }) => [
+  const routes = interfaces.flatMap(({ name, gateway, onLink, ipv6 }) => [
+    ...(onLink === true ? [`route replace default dev ${interfaceName(name)}`] : []),
+    ...(onLink === true && ipv6 !== undefined ? [`route replace ::/0 dev ${name}`] : []),
     ...(gateway === null
       ? []
       : [`route replace default via ${formatAddress(parseAddress(gateway))} dev ${name}`]),
@@ -181,8 +185,12 @@ export async function removeBridges(kernel: Kernel, names: readonly string[]): P
 }
 
 /** Make the veths of many containers in one batch. What is half made goes with its namespace. */
-export const connect = (kernel: Kernel, links: readonly Link[]): Promise<void> =>
-  ipBatch(kernel, vethBatch(links))
+export const connect = (
+  kernel: Kernel,
+  links: readonly Link[],
+  /** Lines of what has no end on this host, for the same batch. */
+  more: readonly string[] = [],
+): Promise<void> => ipBatch(kernel, [...vethBatch(links), ...more])
 
 /** Lines that delete links together: one by one, each would wait for the kernel's grace period by itself. */
 export const disconnectBatch = (hosts: readonly string[]): string[] =>

@@ -1,5 +1,5 @@
 import { PakError } from '../errors.ts'
-import type { Affinity, PortProtocol } from '../model/desired.ts'
+import { type Affinity, PORT_PROTOCOLS, type PortProtocol } from '../model/desired.ts'
 import { formatBlock6 } from '../model/ipv6.ts'
 import { ANY_HOST, ANY_HOST6, type HostPort } from '../model/port.ts'
 import { INTERFACE_NAME } from './bridge.ts'
@@ -211,11 +211,10 @@ const PORT_SETS: Partial<Readonly<Record<SetName, boolean>>> = {
 export function hostPortOf(element: FirewallElement): HostPort | null {
   const six = PORT_SETS[element.set]
   if (six === undefined) return null
-  const [port = '', protocol, hostIp = six ? ANY_HOST6 : ANY_HOST] = element.key
-    .split(' . ')
-    .reverse()
+  const [port = '', word, hostIp = six ? ANY_HOST6 : ANY_HOST] = element.key.split(' . ').reverse()
+  const protocol = PORT_PROTOCOLS.find((known) => known === word)
   // Somebody put another one there by hand: nothing of ours looks like that.
-  if (protocol !== 'tcp' && protocol !== 'udp') return null
+  if (protocol === undefined) return null
   return { hostIp, published: Number(port), protocol }
 }
 

@@ -6,6 +6,7 @@ import { addressWord } from './firewall-elements.ts'
 const KINDS = [
   ['-p', 'udp'],
   ['-p', 'tcp', '--state', 'SYN_SENT'],
+  ['-p', 'sctp', '--state', 'COOKIE_WAIT'],
 ] as const
 
 /**

@@ -1,3 +1,4 @@
+import { PakError } from '../errors.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { PortProtocol } from '../model/desired.ts'
 import { formatAddress } from './ipv4.ts'
@@ -16,7 +17,7 @@ interface Wanted {
 
 /**
  * Who listens on each of these ports of this host now, on the same address or on one that covers it;
- * `null`: nobody. Reads /proc/net/tcp and tcp6, udp and udp6 (proc_net_tcp) once, which takes the kernel
+ * `null`: nobody. Reads /proc/net/tcp and tcp6, udp and udp6 (proc_net_tcp), and sctp/eps once, which takes the kernel
  * a walk over all of its sockets, and looks for a socket among the processes' descriptors only when there
  * is one.
  */
@@ -41,6 +42,7 @@ export async function portHolders(
 }
 
 async function listenersOf(kernel: Kernel, protocol: PortProtocol): Promise<readonly Listener[]> {
+  if (protocol === 'sctp') return parseEndpoints((await kernel.readText(ENDPOINTS)) ?? '')
   const tables = await Promise.all(
     [`/proc/net/${protocol}`, `/proc/net/${protocol}6`].map((path) => kernel.readText(path)),
   )
@@ -57,8 +59,43 @@ export interface Listener {
 /** TCP_LISTEN; a UDP socket that takes from anybody is TCP_CLOSE (include/net/tcp_states.h). */
 const LISTENING = { tcp: '0A', udp: '07' } as const
 
+const ENDPOINTS = '/proc/net/sctp/eps'
+
+/**
+ * Whether this kernel has SCTP; looked for, the module is loaded. Without it packets pass, but nobody in a
+ * container could take them.
+ */
+export async function hasSctp(kernel: Kernel): Promise<boolean> {
+  if (await kernel.exists(ENDPOINTS)) return true
+  try {
+    await kernel.run('modprobe', ['sctp'])
+  } catch (error) {
+    if (!(error instanceof PakError) || error.code !== 'tool_missing') throw error
+  }
+  return kernel.exists(ENDPOINTS)
+}
+
+/** Listening endpoints of a text of /proc/net/sctp/eps: `ENDPT SOCK STY SST HBKT LPORT UID INODE LADDRS...`. */
+export function parseEndpoints(text: string): Listener[] {
+  return text.split('\n').flatMap((line) => {
+    const [, , , state, , port = '', , inode, ...addresses] = line.trim().split(/\s+/)
+    if (state !== SCTP_LISTENING) return []
+    const at = { port: Number(port), inode: Number(inode) }
+    return addresses.map((address) => ({ ...at, address: endpointAddress(address) }))
+  })
+}
+
+/** In decimal, as SCTP has the states of its sockets (include/net/sctp/constants.h). */
+const SCTP_LISTENING = '10'
+
+/** IPv6 is written in full; an endpoint of `::` takes IPv4, too. */
+function endpointAddress(text: string): string | null {
+  if (!text.includes(':')) return text
+  return /^[0:]+$/.test(text) ? '0.0.0.0' : null
+}
+
 /** Listening sockets of a text of /proc/net/tcp, tcp6, udp or udp6. */
-export function parseListeners(text: string, protocol: PortProtocol): Listener[] {
+export function parseListeners(text: string, protocol: 'tcp' | 'udp'): Listener[] {
   return text.split('\n').flatMap((line) => {
     const [, local = '', , state, , , , , , inode] = line.trim().split(/\s+/)
     const [address = '', port = ''] = local.split(':')

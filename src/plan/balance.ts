@@ -6,11 +6,12 @@ import type {
   PublishedPort,
   Service,
 } from '../model/desired.ts'
+import { isBridged } from '../model/network-kind.ts'
 import type { ObservedState } from '../model/observed.ts'
 import { isOneOff } from '../model/one-off.ts'
 import type { PlannedPublication, PlannedServiceAddress } from '../model/plan.ts'
 import { hostText } from '../model/port.ts'
-import { type Reach, receiverOf } from '../model/receiver.ts'
+import { type Ground, receiverOf } from '../model/receiver.ts'
 import { takesTraffic } from '../model/traffic.ts'
 import { placeOf, type Ranks } from './batches.ts'
 import { reachable } from './networks.ts'
@@ -18,6 +19,15 @@ import { asItIs, compareText, groupBy, type Unit } from './unit.ts'
 
 /** `during`: from before the first container stops; `after`: when all that starts has started. */
 export type Moment = 'during' | 'after'
+
+/** What is known of networks, by name. */
+export type Grounds = ReadonlyMap<string, Ground>
+
+/** One that is not known is taken for a bridge. */
+export function hasBridge(grounds: Grounds, network: string): boolean {
+  const ground = grounds.get(network)
+  return ground === undefined || isBridged(ground)
+}
 
 /** Who is behind the published ports and the addresses of services. Sorted. */
 export interface Behind {
@@ -158,14 +168,14 @@ function observedAffinity({ containers, firewall }: ObservedState, service: stri
 export function behind(
   members: readonly Member[],
   at: {
-    readonly reach: ReadonlyMap<string, Reach>
+    readonly grounds: Grounds
     readonly manner: (service: string) => Manner
     readonly all: boolean
   },
 ): Behind {
   const pick = at.all ? <T>(list: readonly T[]) => list : fittest
   return {
-    published: publications(members, at.reach)
+    published: publications(members, at.grounds)
       .flatMap((group) => {
         const picked = pick(group)
         return picked.map(({ entry, member }): PlannedPublication => {
@@ -202,11 +212,11 @@ function fittest<T extends Candidate>(group: readonly T[]): readonly T[] {
 }
 
 /** By host port: who publishes it. */
-function publications(members: readonly Member[], reach: ReadonlyMap<string, Reach>) {
+function publications(members: readonly Member[], grounds: Grounds) {
   const entries = members.flatMap((member) => {
-    const to = receiver(member, reach)
+    const to = receiver(member, grounds)
     // What plugins publish is no business of the firewall's.
-    if (to === null || reach.get(to.network) === 'cni') return []
+    if (to === null || !hasBridge(grounds, to.network)) return []
     const { network, ipv4, ipv6 } = to
     const six = ipv6 === undefined ? {} : { ipv6 }
     return member.spec.ports.map(({ hostIp, published, target, protocol }) => {
@@ -218,30 +228,22 @@ function publications(members: readonly Member[], reach: ReadonlyMap<string, Rea
   return [...groupBy(entries, ({ entry }) => placeText(entry)).values()]
 }
 
-function receiver(
-  { spec, connected }: Member,
-  reach: ReadonlyMap<string, Reach>,
-): Attachment | null {
-  const name = receiverOf({ ...spec, connected }, reachIn(reach))
+function receiver({ spec, connected }: Member, grounds: Grounds): Attachment | null {
+  const name = receiverOf({ ...spec, connected }, (network) => grounds.get(network))
   return [...spec.networks, ...connected].find(({ network }) => network === name) ?? null
 }
 
-/** Of a network that nobody knows nothing is expected. */
-const reachIn =
-  (reach: ReadonlyMap<string, Reach>) =>
-  (network: string): Reach =>
-    reach.get(network) ?? 'internal'
-
+/** Where there is no bridge for them to be on, a name answers with each replica. */
 function addresses(
   members: readonly Member[],
-  { manner, reach }: Pick<Parameters<typeof behind>[1], 'manner' | 'reach'>,
+  { grounds, manner }: Pick<Parameters<typeof behind>[1], 'grounds' | 'manner'>,
 ) {
   const attached = members
     .filter(({ spec, service }) => !isOneOff(spec) && manner(service).vip)
     .flatMap((member) =>
       member.spec.networkMode.kind === 'bridge'
         ? member.spec.networks
-            .filter(({ network }) => reach.get(network) !== 'cni')
+            .filter(({ network }) => hasBridge(grounds, network))
             .map(({ network, ipv4 }) => ({ member, network, ipv4 }))
         : [],
     )

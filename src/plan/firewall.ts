@@ -1,5 +1,6 @@
 import type { Attachment, Network, Service } from '../model/desired.ts'
-import type { ObservedState } from '../model/observed.ts'
+import { isBridged, isLan } from '../model/network-kind.ts'
+import type { ObservedNetwork, ObservedState } from '../model/observed.ts'
 import type {
   FieldChange,
   FirewallArgs,
@@ -7,11 +8,12 @@ import type {
   PlannedPublication,
   Reason,
 } from '../model/plan.ts'
-import { type Reach, reachOf } from '../model/receiver.ts'
 import {
   type Behind,
   behind,
   byClient,
+  type Grounds,
+  hasBridge,
   type Member,
   mannerOf,
   membersAt,
@@ -103,11 +105,11 @@ function pictureBefore({ observed }: FirewallSides): Picture {
   })
   const had = new Set(reachable(observed).flatMap(({ services }) => Object.keys(services)))
   const at = {
-    reach: reachBefore(observed),
+    grounds: groundsBefore(observed),
     manner: (service: string) => ({ vip: had.has(service), affinity: 'none' as const }),
   }
   const possible = behind(members, { ...at, all: true })
-  const networks = observed.networks.map(({ spec }) => spec.name).sort(compareText)
+  const networks = observed.networks.flatMap(passing).sort(compareText)
   const policies = observed.firewall.policies?.planned ?? null
   return { networks, ...possible, possible, policies }
 }
@@ -121,42 +123,36 @@ function pictureAt(sides: FirewallSides, moment: 'during' | 'after', done = 0): 
     done,
   })
   const at = {
-    reach: reachAfter(observed, networks),
+    grounds: groundsAfter(observed, networks),
     manner: mannerOf(observed, services, members),
   }
   return {
     networks: networksAt(observed, networks, moment === 'during' && batches.length > 0),
     ...behind(members, { ...at, all: false }),
     possible: behind(members, { ...at, all: true }),
-    policies: plannedPolicies(observed, services, pakOnly(members, at.reach)),
+    policies: plannedPolicies(observed, services, onBridges(members, at.grounds)),
   }
 }
 
-/** Without networks on which pak gives no addresses. */
-const pakOnly = (
-  members: readonly Member[],
-  reach: ReadonlyMap<string, Reach>,
-): readonly Member[] => {
-  if (![...reach.values()].includes('cni')) return members
-  const own = ({ network }: Attachment) => reach.get(network) !== 'cni'
+/** Without networks on which the firewall knows no addresses. */
+const onBridges = (members: readonly Member[], grounds: Grounds): readonly Member[] => {
+  if ([...grounds.values()].every(isBridged)) return members
+  const isKnown = ({ network }: Attachment) => hasBridge(grounds, network)
   return members.map(({ spec, connected, ...member }) => ({
     ...member,
-    spec: { ...spec, networks: spec.networks.filter(own) },
-    connected: connected.filter(own),
+    spec: { ...spec, networks: spec.networks.filter(isKnown) },
+    connected: connected.filter(isKnown),
   }))
 }
 
-const reachBefore = (observed: ObservedState): ReadonlyMap<string, Reach> =>
-  new Map(reachable(observed).map(({ spec }) => [spec.name, reachOf(spec)]))
+const groundsBefore = (observed: ObservedState): Grounds =>
+  new Map(reachable(observed).map(({ spec }) => [spec.name, spec]))
 
-function reachAfter(
-  observed: ObservedState,
-  works: readonly NetworkWork[],
-): ReadonlyMap<string, Reach> {
+function groundsAfter(observed: ObservedState, works: readonly NetworkWork[]): Grounds {
   const declared = works.flatMap(({ name, wanted }) =>
-    wanted === null ? [] : [[name, reachOf(wanted)] as const],
+    wanted === null ? [] : [[name, wanted] as const],
   )
-  return new Map([...reachBefore(observed), ...declared])
+  return new Map([...groundsBefore(observed), ...declared])
 }
 
 /** While a service is updated batch by batch, its networks that go still have the rest of it. */
@@ -165,13 +161,17 @@ function networksAt(
   works: readonly NetworkWork[],
   rolling: boolean,
 ): readonly string[] {
-  const names = new Set(observed.networks.map(({ spec }) => spec.name))
+  const names = new Set(observed.networks.flatMap(passing))
   for (const work of works) {
-    if (work.create !== null) names.add(work.name)
+    const { create, wanted } = work
+    if (create !== null && (wanted === null || !isLan(wanted))) names.add(work.name)
     else if (work.remove !== null && (!rolling || makesWay(work, works))) names.delete(work.name)
   }
   return [...names].sort(compareText)
 }
+
+/** What passes on a LAN does not pass by here. */
+const passing = ({ spec }: ObservedNetwork): readonly string[] => (isLan(spec) ? [] : [spec.name])
 
 function applyReason(
   { observed, networks }: FirewallSides,

@@ -72,6 +72,7 @@ function networkChanges(wanted: Network, observed: ObservedNetwork): readonly Fi
     ...value(path('bridge'))(observed.spec.bridge ?? null, wanted.bridge ?? null),
     ...value(path('isolated'))(observed.spec.isolated ?? false, wanted.isolated ?? false),
     ...value(path('overlay'))(ownPart(observed.spec), ownPart(wanted)),
+    ...value(path('driver_opts'))(observed.spec.lan ?? null, wanted.lan ?? null),
     ...cniChanges(path('cni'), observed.spec.cni ?? null, wanted.cni ?? null),
   ]
 }

@@ -305,12 +305,15 @@ test('asking for what is not there is an error of its own', async () => {
   await using at = await served({
     volumes: {
       list: async () => [],
-      remove: async (_, volume) => {
-        throw new PakError('not_found', `remove volume \`${volume}\`: no such volume`)
+      create: async () => {},
+      remove: async ({ name }) => {
+        throw new PakError('not_found', `remove volume \`${name}\`: no such volume`)
       },
     },
   })
-  const error = await at.agent.removeVolume('shop', 'data').catch((caught: unknown) => caught)
+  const error = await at.agent
+    .removeVolume({ owner: 'shop', name: 'data' })
+    .catch((caught: unknown) => caught)
   assert.is((error as PakError).code, 'not_found')
 })
 

@@ -25,7 +25,7 @@ export function memoryParts(
       end: async () => {},
     },
     files: { read: async () => {}, write: async () => {} },
-    volumes: { list: async () => [], remove: async () => {} },
+    volumes: { list: async () => [], create: async () => {}, remove: async () => {} },
     images: {
       list: async () => [],
       load: async () => [],

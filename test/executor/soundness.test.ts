@@ -1,7 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { hostEnd } from '../../src/executor/linux/host-ends.ts'
 import { layoutOf } from '../../src/executor/linux/layout.ts'
-import { hostEnd } from '../../src/executor/linux/networks.ts'
 import type { ContainerRecord } from '../../src/executor/linux/records.ts'
 import { Soundness } from '../../src/executor/linux/soundness.ts'
 import type { ContainerSpec } from '../../src/model/desired.ts'

@@ -52,7 +52,7 @@ volumes: { data: }
     '12:45 containers.web.limits.pids: number of processes must be 1-4194304, got 0',
     '13:3 containers.db: a container needs an `image` or a `rootfs`',
     '15:19 networks.back.subnet: 10.77.1.3/24 has host bits set; say `10.77.1.0/24`',
-    '15:41 networks.back.driver: expected `bridge`, `vxlan` or `cni`; other drivers are not supported yet, got overlay',
+    '15:41 networks.back.driver: expected `bridge`, `vxlan`, `macvlan`, `ipvlan` or `cni`; other drivers are not supported yet, got overlay',
   ])
 })
 
@@ -77,7 +77,7 @@ test('what belongs to later work says so', async () => {
       'syslog over TLS is not supported yet',
     ],
     ['deploy: { resources: { reservations: { cpus: 1 } } }', 'the kernel reserves no CPUs'],
-    ['ports: ["53:53/sctp"]', 'publishing sctp is not supported yet'],
+    ['ports: ["53:53/dccp"]', 'unknown protocol dccp'],
     ['ports: ["[::1]:80:80"]', 'Linux cannot forward from ::1'],
     ['ports: [80]', 'a port chosen by pak is not supported yet; say which: `80:80`'],
     ['volumes: ["./a:/a:z"]', 'mount option `z` is not supported yet'],

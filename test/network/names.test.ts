@@ -1,7 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { hostsFile, resolvConf, searchOf, serversOf } from '../../src/network/names.ts'
-import { parseListeners } from '../../src/network/ports.ts'
+import { parseEndpoints, parseListeners } from '../../src/network/ports.ts'
 
 const HOSTS = {
   hostname: 'web',
@@ -105,6 +105,19 @@ test('listening sockets of /proc/net/tcp, udp and their IPv6 kin', () => {
     { address: '0.0.0.0', port: 443, inode: 4 },
     { address: '127.0.0.1', port: 22, inode: 5 },
     { address: null, port: 23, inode: 6 },
+  ])
+})
+
+test('who takes associations of SCTP, at each of its addresses', () => {
+  const text = ` ENDPT     SOCK   STY SST HBKT LPORT   UID INODE LADDRS
+ ffff8880 ffff8881 2   10  29   9000      0 22 203.0.113.1 10.1.0.1
+ ffff8882 ffff8883 2   10  29   9001      0 23 0000:0000:0000:0000:0000:0000:0000:0000
+ ffff8884 ffff8885 2   7   29   9002      0 24 0.0.0.0
+`
+  assert.equal(parseEndpoints(text), [
+    { address: '203.0.113.1', port: 9000, inode: 22 },
+    { address: '10.1.0.1', port: 9000, inode: 22 },
+    { address: '0.0.0.0', port: 9001, inode: 23 },
   ])
 })
 

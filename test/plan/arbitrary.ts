@@ -21,9 +21,10 @@ export function anyProject(project = 'shop', firstPort = 8000): fc.Arbitrary<Des
       internal: fc.subarray([...NETWORKS]),
       fixed: fc.subarray([...NETWORKS]),
       networks: fc.subarray([...NETWORKS]),
+      lans: fc.subarray([...NETWORKS]),
       memoryBytes: fc.constantFrom(null, 2 ** 30),
     })
-    .map(({ names, seeds, subnets, internal, fixed, networks, memoryBytes }) => {
+    .map(({ names, seeds, subnets, internal, fixed, networks, lans, memoryBytes }) => {
       const services = names.map((name, index) =>
         serviceFrom(name, seeds[index] ?? PLAIN, {
           before: names.slice(0, index),
@@ -42,6 +43,7 @@ export function anyProject(project = 'shop', firstPort = 8000): fc.Arbitrary<Des
           networks: NETWORKS.filter((name) => used.has(name)).map((name) =>
             network(name, {
               internal: internal.includes(name),
+              ...(lans.includes(name) ? LAN : {}),
               subnet:
                 fixed.includes(name) && project === 'shop'
                   ? (subnets[NETWORKS.indexOf(name)] ?? null)
@@ -54,6 +56,7 @@ export function anyProject(project = 'shop', firstPort = 8000): fc.Arbitrary<Des
     })
 }
 
+const LAN = { driver: 'macvlan', lan: { parent: 'eth1', mode: 'bridge' } } as const
 /** A project, and a new version of some of its services, all of which are updated in batches. */
 export const anyUpdate = (): fc.Arbitrary<Readonly<Record<'from' | 'to', DesiredState>>> =>
   fc

@@ -14,7 +14,7 @@ export async function create({
   words,
 }: Invocation): Promise<readonly string[]> {
   const [name = ''] = words
-  const { networkOf } = await import('../../manifest/one-network.ts')
+  const { networkOf } = await import('../../manifest/by-hand.ts')
   const network = await networkOf(checked(name), entryOf(flags))
   const agent = await openAgent(globals, interrupts.signal)
   await agent.createNetwork(network)
@@ -56,9 +56,11 @@ export async function key({ globals, interrupts }: Invocation): Promise<readonly
   return [await agent.networkKey()]
 }
 
-function checked(name: string): string {
+const checked = (name: string): string => checkedName('network', name)
+
+export function checkedName(kind: 'network' | 'volume', name: string): string {
   if (NAME.test(name)) return name
-  throw new PakError('usage', `network \`${withoutControl(name)}\`: not a name`, {
+  throw new PakError('usage', `${kind} \`${withoutControl(name)}\`: not a name`, {
     hint: 'letters, digits, `_`, `.` and `-`, at most 63, the first a letter or digit',
   })
 }

@@ -12,7 +12,7 @@ export async function printVolumes(
     name: (row) => row.name,
     columns: [
       { title: 'VOLUME', text: (row) => row.name },
-      { title: 'PROJECT', text: (row) => row.project },
+      { title: 'PROJECT', text: (row) => row.project ?? '-' },
       { title: 'DRIVER', text: (row) => row.driver },
       { title: 'USED', text: (row) => bytesText(row.usedBytes) },
       { title: 'SIZE', text: (row) => bytesText(row.sizeBytes) },

@@ -1,6 +1,8 @@
 import { join } from 'node:path'
 import { PakError } from '../../errors.ts'
 import { ipBatch } from '../../kernel/ip.ts'
+import { isRouted } from '../../model/lan.ts'
+import { isBridged, isLan } from '../../model/network-kind.ts'
 import { shape } from '../../network/bandwidth.ts'
 import {
   attachBatch,
@@ -14,15 +16,19 @@ import {
 } from '../../network/bridge.ts'
 import { block6 } from '../../network/ipam6.ts'
 import { parseCidr } from '../../network/ipv4.ts'
+import { type Child, childBatch } from '../../network/lan.ts'
+import { routeBySource, type SourceRoute } from '../../network/source-routes.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
 import { forEach } from './batch.ts'
 import { joinCni, rejoinCni } from './cni.ts'
 import { brokenNetworks } from './cni-look.ts'
 import { type End, endsOf, outwardOf } from './ends.ts'
 import type { LinuxHost } from './host.ts'
+import { hostEnd } from './host-ends.ts'
 import { networksFor } from './joined.ts'
-import { hostEnd } from './networks.ts'
+import { childrenOf, keepWayIn, missingChildren, sourceRoutesOf, takeChild } from './lan-ends.ts'
 import type { ContainerRecord, NetworkRecord } from './records.ts'
+import { openResolver } from './resolvers.ts'
 import { mtuOf } from './tunnels.ts'
 
 interface Created {
@@ -41,6 +47,8 @@ export async function attachContainers(
 ): Promise<readonly StepOutcome[]> {
   const networks = networksFor(host, context.project)
   const wirings = created.map((container) => wiringOf(host, container, networks))
+  for (const { record, pid, children } of wirings)
+    if (children.length > 0) await keepWayIn(host, record, pid)
   const linked = await link(host, wirings, context)
   const wired = wirings.filter((wiring, index) => linked[index] === null && ownsNetwork(wiring))
   const unshaped = await shapeAll(host, wired)
@@ -50,8 +58,9 @@ export async function attachContainers(
     if (outcome !== undefined && outcome !== null) throw outcome
     if (unshaped !== null && wiring.spec.bandwidth !== undefined) throw unshaped
     if (!whole && ownsNetwork(wiring)) await configure(host.kernel, wiring.pid, wiring.interfaces)
-    const container = created[index]
-    if (container !== undefined) await joinCni(host, context.project, container)
+    await routeBySource(host.kernel, wiring.pid, wiring.ways)
+    await joinCni(host, context.project, wiring)
+    await openResolver(host, context.project, wiring)
   })
 }
 
@@ -63,19 +72,23 @@ export async function rewire(
 ): Promise<void> {
   const networks = networksFor(host, projectName)
   const wiring = wiringOf(host, container, networks)
-  const { pid, links, interfaces, spec } = wiring
+  const { pid, links, children, interfaces, spec } = wiring
   if (spec.networkMode.kind !== 'bridge') return
   const made = new Set(await host.kernel.list('/sys/class/net'))
+  if (children.length > 0) await keepWayIn(host, container.record, pid)
   await connect(
     host.kernel,
     links.filter((link) => !made.has(link.host)),
+    childBatch(missingChildren(host, children)),
   )
   await ipBatch(host.kernel, attachBatch(links.filter((link) => made.has(link.host))))
   await configure(host.kernel, pid, interfaces)
+  await routeBySource(host.kernel, pid, wiring.ways)
   const unshaped = await shapeAll(host, [wiring])
   if (unshaped !== null) throw unshaped
   const broken = brokenNetworks(host, container.record)
   await rejoinCni(host, projectName, { ...container, networks: broken })
+  await openResolver(host, projectName, container)
 }
 
 /** Give a running container the one interface that its record has on a network; the others are not touched. */
@@ -86,44 +99,59 @@ export async function wireTo(
 ): Promise<void> {
   const networks = networksFor(host, at.project)
   const wiring = wiringOf(host, container, networks)
-  const index = endsOf(container.record, networks).findIndex(
+  const end = endsOf(container.record, networks).find(
     ({ network }) => network.spec.name === at.network,
   )
-  const [link, own] = [wiring.links[index], wiring.interfaces[index]]
-  if (link === undefined || own === undefined)
+  if (end === undefined)
     throw new PakError('conflict', `connect \`${container.record.name}\`: the network is gone`)
-  await connect(host.kernel, [link])
+  const isOwn = ({ peer }: { readonly peer: string }) => peer === end.peer
+  const [links, children] = [wiring.links.filter(isOwn), wiring.children.filter(isOwn)]
+  if (children.length > 0) await keepWayIn(host, container.record, wiring.pid)
+  await connect(host.kernel, links, childBatch(children))
   try {
-    await configure(host.kernel, wiring.pid, [own])
-    const unshaped = await shapeAll(host, [{ ...wiring, links: [link] }])
+    const own = wiring.interfaces.filter(({ name }) => name === end.peer)
+    await configure(host.kernel, wiring.pid, own)
+    await routeBySource(host.kernel, wiring.pid, wiring.ways)
+    const unshaped = await shapeAll(host, [{ ...wiring, links, children }])
     if (unshaped !== null) throw unshaped
   } catch (error) {
-    await disconnect(host.kernel, [link.host])
+    await disconnect(
+      host.kernel,
+      links.map((link) => link.host),
+    )
+    for (const { peer } of children) await takeChild(host, wiring.pid, peer)
     throw error
   }
 }
 
 /** Take an interface away; where it had the default route, another gets it. */
 export async function unwire(host: LinuxHost, project: string, gone: Gone): Promise<void> {
-  const { record, pid, network } = gone
+  const { before, record, pid, network } = gone
+  const networks = networksFor(host, project)
   await disconnect(host.kernel, [hostEnd(host, record, { network, pid })])
-  const { interfaces } = wiringOf(host, { record, pid }, networksFor(host, project))
+  for (const end of endsOf(before, networks))
+    if (end.network.spec.name === network && isLan(end.network.spec))
+      await takeChild(host, pid, end.peer)
+  const { interfaces } = wiringOf(host, { record, pid }, networks)
   const outward = interfaces.filter(
-    ({ gateway, ipv6 }) => gateway !== null || typeof ipv6?.gateway === 'string',
+    ({ gateway, onLink, ipv6 }) =>
+      gateway !== null || onLink === true || typeof ipv6?.gateway === 'string',
   )
   if (outward.length > 0) await configure(host.kernel, pid, outward)
 }
 
 /** `record`: as it is without the network. */
 interface Gone extends Created {
+  readonly before: ContainerRecord
   readonly network: string
 }
 
 /** Why rates cannot be bounded; `null`: they are. */
 async function shapeAll(host: LinuxHost, wirings: readonly Wiring[]): Promise<PakError | null> {
-  const shaped = wirings.flatMap(({ pid, links, spec: { bandwidth } }) =>
-    bandwidth === undefined ? [] : [{ pid, bandwidth, ends: links }],
-  )
+  const shaped = wirings.flatMap(({ pid, links, children, spec: { bandwidth } }) => {
+    const inner = children.map(({ peer }) => ({ host: null, peer }))
+    return bandwidth === undefined ? [] : [{ pid, bandwidth, ends: [...links, ...inner] }]
+  })
   try {
     await shape(host.kernel, shaped)
     return null
@@ -146,28 +174,31 @@ async function link(
     await connect(
       host.kernel,
       wirings.flatMap(({ links }) => links),
+      childBatch(wirings.flatMap(({ children }) => children)),
     )
     return wirings.map(() => null)
   } catch (error) {
     if (!(error instanceof PakError)) throw error
     if (wirings.length === 1) return [error]
   }
-  return forEach(wirings, { ...context, concurrency: 1 }, async ({ links }) => {
+  return forEach(wirings, { ...context, concurrency: 1 }, async ({ links, children }) => {
     const made = new Set(await host.kernel.list('/sys/class/net'))
     await connect(
       host.kernel,
       links.filter(({ host: name }) => !made.has(name)),
+      childBatch(missingChildren(host, children)),
     )
   })
 }
 
-interface Wiring {
-  readonly pid: number
+interface Wiring extends Created {
   /** For the lines of `ip -batch`, in the bundle. */
   readonly file: string
   readonly spec: ContainerRecord['spec']
   readonly links: readonly Link[]
+  readonly children: readonly Child[]
   readonly interfaces: readonly Interface[]
+  readonly ways: readonly SourceRoute[]
 }
 
 function wiringOf(
@@ -177,11 +208,13 @@ function wiringOf(
 ): Wiring {
   const ends = endsOf(record, networks)
   const outward = outwardOf(ends)
+  const bridged = ends.filter(({ network }) => isBridged(network.spec))
   return {
+    record,
     pid,
     file: join(host.layout.bundle(record.id), 'interfaces'),
     spec: record.spec,
-    links: ends.map(({ network, address, attachment, peer }) => ({
+    links: bridged.map(({ network, address, attachment, peer }) => ({
       host: hostEnd(host, record, { network: network.spec.name, pid }),
       bridge: network.bridge,
       peer,
@@ -190,14 +223,23 @@ function wiringOf(
       isolated: network.spec.isolated ?? false,
       ...sizeOf(network),
     })),
+    children: childrenOf(ends, pid),
+    ways: sourceRoutesOf(ends),
     interfaces: ends.map((end) => ({
       name: end.peer,
       address: end.address,
       prefix: parseCidr(end.network.subnet).prefix,
-      gateway: end === outward ? end.network.gateway : null,
+      ...wayOf(end, outward),
       ...sideOf6(end, ends),
     })),
   }
+}
+
+function wayOf(end: End, outward: End | null): Pick<Interface, 'gateway' | 'onLink'> {
+  if (end !== outward) return { gateway: null }
+  return isRouted(end.network.spec)
+    ? { gateway: null, onLink: true }
+    : { gateway: end.network.gateway }
 }
 
 function sizeOf(network: NetworkRecord): Pick<Link, 'mtu'> {
@@ -211,5 +253,11 @@ function sideOf6(end: End, ends: readonly End[]): Pick<Interface, 'ipv6'> {
   const { subnet, gateway } = network.ipv6
   const first = outwardOf(ends.filter((other) => other.address6 !== null))
   const { prefix } = block6(subnet)
-  return { ipv6: { address: address6, prefix, gateway: end === first ? gateway : null } }
+  return {
+    ipv6: {
+      address: address6,
+      prefix,
+      gateway: end === first && !isRouted(network.spec) ? gateway : null,
+    },
+  }
 }

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { PakError } from '../../errors.ts'
 import type { ImageConfig } from '../../model/image.ts'
+import { placeOf } from '../../model/shared.ts'
 import { findInit } from '../../runtime/init.ts'
 import type { OciSpec } from '../../runtime/oci-types.ts'
 import { ociSpec } from '../../runtime/spec.ts'
@@ -37,7 +38,10 @@ export async function writeBundle(
       spec: record.spec,
       image,
       rootfs,
-      volumePath: (volume: string) => host.layout.volume(projectName, volume),
+      volumePath: (volume: string) => {
+        const { owner, name } = placeOf(projectName, volume)
+        return host.layout.volume(owner, name)
+      },
       anonymousPath: (index) => join(host.layout.storage(record.id), 'volumes', String(index)),
     }),
     joinedNamespaces(host, projectName, record),

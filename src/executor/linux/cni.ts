@@ -2,7 +2,7 @@ import { PakError } from '../../errors.ts'
 import { remaining } from '../../model/attachments.ts'
 import type { JsonObject } from '../../model/cni.ts'
 import type { Attachment } from '../../model/desired.ts'
-import { pluginsReceiver, reachOf } from '../../model/receiver.ts'
+import { pluginsReceiver } from '../../model/receiver.ts'
 import { capabilitiesOf } from '../../network/cni/capabilities.ts'
 import { addAttachment, type CniChain, deleteAttachment } from '../../network/cni/chain.ts'
 import { hostDoor } from '../../network/cni/door.ts'
@@ -260,10 +260,7 @@ export function receivingCni(
   spec: ContainerRecord['spec'],
 ): string | null {
   const networks = networksFor(host, project)
-  return pluginsReceiver(spec, (network) => {
-    const known = networks.get(network)
-    return known === undefined ? 'internal' : reachOf(known.spec)
-  })
+  return pluginsReceiver(spec, (network) => networks.get(network)?.spec)
 }
 
 const now = (host: LinuxHost, id: string): ContainerRecord | null =>

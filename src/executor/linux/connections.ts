@@ -13,6 +13,7 @@ import { addresses6Of, leaseAddresses } from './leases.ts'
 import { retellNames } from './name-files.ts'
 import { admitToPolicies } from './policies.ts'
 import { type ContainerRecord, containerRecord } from './records.ts'
+import { openResolver } from './resolvers.ts'
 
 /** Put containers on networks: written down first, so that what an agent leaves half done is drift. */
 export function connectContainers(
@@ -33,6 +34,8 @@ export function connectContainers(
       if (run !== null && staysAlive(host.kernel, run))
         await wireTo(host, { project, network }, { record, pid: run.pid })
       await retellNames(host, project, { before, after: record })
+      if (run !== null && staysAlive(host.kernel, run))
+        await openResolver(host, project, { record, pid: run.pid })
     } catch (error) {
       await host.records.putContainer(project, said(before))
       await forgetPlaces(host, project, { container: before.name, networks: [network] })
@@ -56,8 +59,10 @@ export function disconnectContainers(
     const { run } = record
     try {
       if (run !== null && staysAlive(host.kernel, run))
-        await unwire(host, project, { record, pid: run.pid, network })
+        await unwire(host, project, { before, record, pid: run.pid, network })
       await retellNames(host, project, { before, after: record })
+      if (run !== null && staysAlive(host.kernel, run))
+        await openResolver(host, project, { record, pid: run.pid })
     } catch (error) {
       await host.records.putContainer(project, said(before))
       throw error

@@ -1,5 +1,7 @@
 import { staysAlive } from '../../kernel/process.ts'
 import { attachmentsOf } from '../../model/attachments.ts'
+import { isRouted } from '../../model/lan.ts'
+import { isBridged, isLan, kindOf } from '../../model/network-kind.ts'
 import type { Drift } from '../../model/observed.ts'
 import {
   bridgeDrift,
@@ -14,10 +16,13 @@ import {
 import { cniDrift } from './cni-look.ts'
 import { endsOf, outwardOf } from './ends.ts'
 import type { LinuxHost } from './host.ts'
+import { hostEnd } from './host-ends.ts'
 import { everyServiceAddress, networksFor } from './joined.ts'
+import { parentDrift } from './lan.ts'
+import { childFacts } from './lan-ends.ts'
 import { lostMounts, mayDo } from './lost-mounts.ts'
-import { hostEnd } from './networks.ts'
 import type { ContainerRecord, NetworkRecord, ProjectRecords, Run } from './records.ts'
+import { isOutOfReach } from './resolvers.ts'
 import type { Soundness } from './soundness.ts'
 import { tunnelDrift } from './tunnels.ts'
 
@@ -98,15 +103,18 @@ function groundOf(host: LinuxHost, { name: project, networks: own, containers }:
   const broken = new Map<string, string>()
   const ports = new Map<string, ReadonlySet<string>>()
   for (const [name, record] of networks) {
-    if (record.cni !== undefined) continue
     const fact = view === null ? null : formDrift(host, view, record)
     if (fact !== null) broken.set(name, fact)
-    ports.set(name, portsOf(host.kernel, record.bridge))
+    if (isBridged(record.spec)) ports.set(name, portsOf(host.kernel, record.bridge))
   }
   return { networks, broken, ports } satisfies Ground
 }
 
 function formDrift(host: LinuxHost, view: NetworkView, record: NetworkRecord): string | null {
+  const kind = kindOf(record.spec)
+  // Plugins are asked of each container: see `cniDrift`.
+  if (kind === 'cni') return null
+  if (kind === 'lan') return parentDrift(host, record)
   const all = everyServiceAddress(record)
   const services = all.filter((address) => !address.includes(':'))
   const fact = bridgeDrift(host.kernel, view, { ...record, services })
@@ -145,14 +153,12 @@ function wiringDrift(host: LinuxHost, { record, run }: Running, ground: Ground):
   const attached = attachmentsOf(record.spec, record).flatMap(
     ({ network }) => ground.networks.get(network) ?? [],
   )
-  const whole = attached.filter(
-    ({ spec, cni }) => !ground.broken.has(spec.name) && cni === undefined,
-  )
-  const facts = whole.flatMap(({ spec, bridge }) => {
+  const bridged = attached.filter(({ spec }) => isBridged(spec) && !ground.broken.has(spec.name))
+  const facts = bridged.flatMap(({ spec, bridge }) => {
     const port = { host: hostEnd(host, record, { network: spec.name, pid: run.pid }), bridge }
     return portDrift(host.kernel, port, ground.ports.get(spec.name) ?? new Set()) ?? []
   })
-  const found = facts.length > 0 ? facts : insideFacts(host, { record, run }, ground.networks)
+  const found = facts.length > 0 ? facts : insideFacts(host, { record, run }, ground)
   return found.map((fact) => ({ of: 'network', fact }))
 }
 
@@ -160,20 +166,28 @@ function wiringDrift(host: LinuxHost, { record, run }: Running, ground: Ground):
 function insideFacts(
   host: LinuxHost,
   { record, run }: Running,
-  networks: ReadonlyMap<string, NetworkRecord>,
+  { networks, broken }: Ground,
 ): readonly string[] {
   const view = mayDo(record.spec, 'NET_ADMIN') ? null : readNetwork(host.kernel, run.pid)
   if (view === null) return []
-  const ends = endsOf(record, networks)
+  const all = endsOf(record, networks)
+  const ends = all.filter(({ network: { spec } }) => !isLan(spec) || !broken.has(spec.name))
+  const gone = childFacts(host, ends, run.pid)
+  if (gone.length > 0) return gone
+  if (isOutOfReach(record, networks) && !host.resolvers.isOpen(record.id, run.pid))
+    return ['its name server did not run']
   const lost = ends.flatMap(({ peer, address, address6 }) => [
     ...(view.addresses.has(address) ? [] : [`${peer} lost its address ${address}`]),
     ...(address6 === null || hasAddress6(host.kernel, run.pid, address6)
       ? []
       : [`${peer} lost its address ${address6}`]),
   ])
-  const outward = outwardOf(ends)
-  if (lost.length > 0 || outward === null) return lost
-  const { gateway } = outward.network
-  const route = defaultRoute(outward.peer, gateway)
-  return view.routes.has(route) ? [] : [`the default route by ${gateway} was gone`]
+  const outward = outwardOf(all)
+  if (lost.length > 0 || outward === null || !ends.includes(outward)) return lost
+  const { gateway, spec } = outward.network
+  const [way, words] = isRouted(spec)
+    ? ['0.0.0.0', `by ${outward.peer}`]
+    : [gateway, `by ${gateway}`]
+  const route = defaultRoute(outward.peer, way)
+  return view.routes.has(route) ? [] : [`the default route ${words} was gone`]
 }

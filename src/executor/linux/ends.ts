@@ -1,5 +1,6 @@
 import type { ByHand } from '../../model/attachments.ts'
 import type { Attachment } from '../../model/desired.ts'
+import { foremost } from '../../model/receiver.ts'
 import type { ContainerRecord, NetworkRecord } from './records.ts'
 
 /** One interface of a container. */
@@ -50,13 +51,10 @@ export const peersOf = (
     ...connected.map((attachment) => ({ attachment, isDeclared: false })),
   ].map((one, index) => ({ ...one, peer: one.attachment.interfaceName ?? `eth${index}` }))
 
-/** The one that has the default route: of those that lead out the first with the highest priority. */
+/** The one that has the default route. */
 export const outwardOf = (ends: readonly End[]): End | null =>
-  ends
-    .filter(({ network }) => !network.spec.internal)
-    .reduce<End | null>(
-      (best, end) => (best === null || priorityOf(end) > priorityOf(best) ? end : best),
-      null,
-    )
-
-const priorityOf = ({ attachment }: End): number => attachment.gwPriority ?? 0
+  foremost(
+    ends
+      .filter(({ network }) => !network.spec.internal)
+      .map((end) => ({ ...end, end, ground: end.network.spec })),
+  )?.end ?? null

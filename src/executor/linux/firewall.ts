@@ -1,5 +1,6 @@
 import { PakError } from '../../errors.ts'
 import { ipBatch } from '../../kernel/ip.ts'
+import { isLan } from '../../model/network-kind.ts'
 import type { Step, StepOf } from '../../model/plan.ts'
 import { ANY_HOST, ANY_HOST6, portText } from '../../model/port.ts'
 import { isForeign } from '../../model/shared.ts'
@@ -66,7 +67,7 @@ async function applyOne(
     const { dnsPort } = host
     const all = await withJoined(host, project)
     const joined = [...all.networks.values()]
-      .filter(({ spec }) => isForeign(spec.name))
+      .filter(({ spec }) => isForeign(spec.name) && !isLan(spec))
       .map(firewallNetwork)
     const policed = policyFacets(all, planned)
     const at = { table, project, dnsPort, networks, joined }

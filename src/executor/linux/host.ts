@@ -10,6 +10,7 @@ import type { LogKeeper } from './logs.ts'
 import type { MountBaseline } from './lost-mounts.ts'
 import type { Others } from './others.ts'
 import type { RecordStore } from './records.ts'
+import type { Resolvers } from './resolvers.ts'
 
 /** What every handler of this executor works with: one door to the kernel, one memory, one clock. */
 export interface LinuxHost {
@@ -31,6 +32,8 @@ export interface LinuxHost {
   /** Device -> what of its database is not as pak wrote it, when it was last looked at. */
   readonly tunnels: Map<string, string>
   readonly cni: CniState
+  /** Name servers inside of containers. */
+  readonly resolvers: Resolvers
   readonly now: () => Date
   /** 64 hexadecimal digits, never the same twice. */
   readonly newId: () => string

@@ -1,3 +1,4 @@
+import { isLan } from '../../model/network-kind.ts'
 import type {
   ObservedContainer,
   ObservedFirewall,
@@ -134,6 +135,7 @@ async function observePublished(
     return { networks: [], published: [], services: [], closed: [] }
   const records = { ...own, project: own.project, networks: networksFor(host, project) }
   const networks = [...records.networks.values()]
+  const passing = networks.filter(({ spec }) => !isLan(spec))
   const { policies: planned } = records.project
   const had = networks.some((record) => Object.keys(serviceAddresses(record)).length > 0)
   const lifts = had || planned !== undefined
@@ -146,8 +148,8 @@ async function observePublished(
   const facts = projectFirewall(seen, {
     project,
     dnsPort,
-    networks: [...own.networks.values()].map(firewallNetwork),
-    joined: networks.filter(({ spec }) => isForeign(spec.name)).map(firewallNetwork),
+    networks: passing.filter(({ spec }) => !isForeign(spec.name)).map(firewallNetwork),
+    joined: passing.filter(({ spec }) => isForeign(spec.name)).map(firewallNetwork),
   })
   const owners = new Map(
     networks.flatMap(({ leases, ipv6 }) =>

@@ -24,6 +24,7 @@ import { preflight } from './preflight.ts'
 import { silentLoggers } from './preflight-logging.ts'
 import { projectProcesses } from './processes.ts'
 import { RecordStore } from './records.ts'
+import { Resolvers } from './resolvers.ts'
 import { startSentinel } from './sentinel.ts'
 import { projectUsage } from './usage.ts'
 
@@ -68,6 +69,7 @@ export async function linuxHost(options: LinuxOptions): Promise<LinuxHost> {
     mountBaselines: new Map(),
     tunnels: new Map(),
     cni: { turns: new Map(), looks: new Map() },
+    resolvers: new Resolvers(),
     now: () => new Date(),
     newId: () => randomBytes(32).toString('hex'),
     healthOf: options.healthOf,

@@ -1,12 +1,14 @@
 import { join } from 'node:path'
 import { PakError } from '../../errors.ts'
-import { attachmentsOf } from '../../model/attachments.ts'
 import type { NamespaceMode } from '../../model/desired.ts'
 import { type CniDns, parseResult } from '../../network/cni/result.ts'
+import { RESOLVER_ADDRESS } from '../../network/dns/inside.ts'
 import { hostsFile, type ResolvConfRequest, resolvConf, searchOf } from '../../network/names.ts'
 import type { LinuxHost } from './host.ts'
 import { networksFor } from './joined.ts'
+import { hostAddresses } from './presence.ts'
 import type { ContainerRecord } from './records.ts'
+import { isOutOfReach } from './resolvers.ts'
 
 interface BoundFile {
   readonly type: 'bind'
@@ -41,12 +43,8 @@ async function nameTexts(
   const networks = networksFor(host, projectName)
   const { spec } = record
   const hostname = spec.hostname ?? record.name
-  const gateways = attachmentsOf(spec, record).flatMap(({ network }) => {
-    const known = networks.get(network)
-    if (known === undefined) return []
-    return known.cni === undefined ? known.gateway : (record.cni?.[network]?.door?.address ?? [])
-  })
-  const gateway = gateways[0] ?? null
+  const [gateway = null] = hostAddresses(record, networks).values()
+  const nameServer = isOutOfReach(record, networks) ? RESOLVER_ADDRESS : gateway
   const told = cniDns(record)
   const lender = await lenderOf(host, projectName, spec.networkMode)
   const lent = lender === null ? {} : await lentFiles(host, lender)
@@ -59,7 +57,7 @@ async function nameTexts(
       gateway,
     }),
     'resolv.conf': resolvConf({
-      network: await resolver(host, spec, { gateway, told }),
+      network: await resolver(host, spec, { nameServer, told }),
       servers: spec.dns,
       search: spec.dnsSearch.length > 0 ? spec.dnsSearch : told.search,
       options: spec.dnsOptions.length > 0 ? spec.dnsOptions : told.options,
@@ -146,12 +144,12 @@ async function lentFiles(
 async function resolver(
   host: LinuxHost,
   { networkMode, networks }: ContainerRecord['spec'],
-  { gateway, told }: { readonly gateway: string | null; readonly told: CniDns },
+  { nameServer, told }: { readonly nameServer: string | null; readonly told: CniDns },
 ): Promise<ResolvConfRequest['network']> {
   const text = (await host.kernel.readText('/etc/resolv.conf')) ?? ''
-  if (networkMode.kind === 'bridge' && gateway !== null)
-    return { kind: 'bridge', gateway, search: searchOf(text) }
-  // Only plugins make networks on which this host is not: then it is as they say, or as here.
+  if (networkMode.kind === 'bridge' && nameServer !== null)
+    return { kind: 'bridge', gateway: nameServer, search: searchOf(text) }
+  // Only on networks of plugins, and none of them has this host: then it is as they say, or as here.
   if (networkMode.kind === 'bridge' && networks.length > 0)
     return { kind: 'host', text: told.nameservers.map(serverLine).join('') || text }
   return networkMode.kind === 'host' ? { kind: 'host', text } : { kind: 'none' }

@@ -1,4 +1,5 @@
 import { remaining } from '../../model/attachments.ts'
+import { isLan } from '../../model/network-kind.ts'
 import { isOneOff } from '../../model/one-off.ts'
 import { foreignName, placeOf } from '../../model/shared.ts'
 import type {
@@ -78,7 +79,9 @@ function networksOf(host: LinuxHost, project: ProjectRecords): readonly ZoneNetw
   }))
 }
 
-function gatewaysOf({ gateway, ipv6, cni }: NetworkRecord): readonly string[] {
+/** This host's addresses there. */
+function gatewaysOf({ spec, gateway, ipv6, cni }: NetworkRecord): readonly string[] {
+  if (isLan(spec)) return []
   if (cni !== undefined) return [...new Set(cni.doors.map(({ address }) => address))]
   return [gateway, ...(ipv6 === undefined ? [] : [ipv6.gateway])]
 }

@@ -1,7 +1,8 @@
-import { join } from 'node:path'
 import { PakError } from '../../errors.ts'
 import { withHostLock } from '../../kernel/host-lock.ts'
 import { ipBatch } from '../../kernel/ip.ts'
+import { staysAlive } from '../../kernel/process.ts'
+import { isBridged, isLan } from '../../model/network-kind.ts'
 import type { StepOf } from '../../model/plan.ts'
 import {
   allowForwarding,
@@ -9,17 +10,19 @@ import {
   bridgeName,
   createBridges,
   removeBridges,
-  vethName,
 } from '../../network/bridge.ts'
 import { chooseSubnet, gatewayOf, hostRoutes } from '../../network/ipam.ts'
 import { block6, chooseSubnet6, gateway6Of, hostRoutes6 } from '../../network/ipam6.ts'
 import { parseCidr } from '../../network/ipv4.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
+import { rewire } from './attach.ts'
 import { failureOf, forEach } from './batch.ts'
 import { clearCniNetwork, createCniNetwork } from './cni-networks.ts'
 import type { LinuxHost } from './host.ts'
+import { hostEnd } from './host-ends.ts'
 import { everyServiceAddress, guestsOf } from './joined.ts'
-import type { ContainerRecord, NetworkRecord } from './records.ts'
+import { orphanedParents, raiseParents, withParent } from './lan.ts'
+import type { NetworkRecord } from './records.ts'
 import { mtuOf, openTunnels, tunnelLines, withTunnel } from './tunnels.ts'
 
 /** Records and bridges of all networks that are asked for, in one `ip` batch. */
@@ -58,7 +61,7 @@ async function choose(
       known === undefined
         ? describe(host, context.project, args.network, { taken, taken6 })
         : { ...known, spec: args.network }
-    const record = await withTunnel(host, context.project, described)
+    const record = await withParent(host, await withTunnel(host, context.project, described))
     taken.push(record.subnet)
     if (record.ipv6 !== undefined) taken6.push(record.ipv6.subnet)
     records.push(record)
@@ -81,10 +84,12 @@ async function bringUp(
     }),
   )
   try {
-    await allowForwarding(host.kernel)
+    await raiseParents(host, records)
+    const bridged = records.filter(({ spec }) => isBridged(spec))
+    if (bridged.length > 0) await allowForwarding(host.kernel)
     await createBridges(
       host.kernel,
-      records.map((record) => ({
+      bridged.map((record) => ({
         name: record.bridge,
         gateway: record.gateway,
         prefix: parseCidr(record.subnet).prefix,
@@ -96,7 +101,8 @@ async function bringUp(
     await openTunnels(host, records)
     return null
   } catch (error) {
-    await removeBridges(host.kernel, added.flatMap(linksOf))
+    const parents = await orphanedParents(host, projectName, added)
+    await removeBridges(host.kernel, [...added.flatMap(linksOf), ...parents])
     for (const { spec } of added) await host.records.drop(projectName, 'networks', spec.name)
     return failureOf(error)
   }
@@ -108,12 +114,10 @@ export async function removeNetworks(
   context: RunContext,
 ): Promise<readonly StepOutcome[]> {
   const { networks } = await host.records.of(context.project)
-  const bridges = steps.flatMap(({ args }) => {
-    const record = networks.get(args.network)
-    return record === undefined ? [] : linksOf(record)
-  })
+  const records = steps.flatMap(({ args }) => networks.get(args.network) ?? [])
   try {
-    await removeBridges(host.kernel, bridges)
+    const parents = await orphanedParents(host, context.project, records)
+    await removeBridges(host.kernel, [...records.flatMap(linksOf), ...parents])
   } catch (error) {
     const failure = failureOf(error)
     return steps.map(() => failure)
@@ -125,19 +129,27 @@ export async function removeNetworks(
   })
 }
 
-/** What goes with a network. */
-const linksOf = ({ bridge, tunnel, cni }: NetworkRecord): readonly string[] =>
-  cni === undefined
+/** What goes with a network. Of a LAN's link see `orphanedParents`, of what plugins made `clearCniNetwork`. */
+const linksOf = ({ spec, bridge, tunnel }: NetworkRecord): readonly string[] =>
+  isBridged(spec)
     ? [bridge, tunnel?.device, tunnel?.wireguard].filter((name) => name !== undefined)
     : []
 
-/** A bridge that was deleted and made anew: what ran on it hangs in the air until it is put back. */
+/**
+ * A bridge that was deleted and made anew: what ran on it hangs in the air until it is put back. With a
+ * LAN's link went all that hung on it, and is made again.
+ */
 async function reattach(
   host: LinuxHost,
   projectName: string,
   networks: readonly NetworkRecord[],
 ): Promise<void> {
-  const wanted = networks.flatMap(({ spec, bridge }) =>
+  for (const { spec } of networks.filter((network) => isLan(network.spec)))
+    for (const { project, record } of guestsOf(host, projectName, spec.name))
+      if (record.run !== null && staysAlive(host.kernel, record.run))
+        await rewire(host, project, { record, pid: record.run.pid })
+  const bridged = networks.filter(({ spec }) => isBridged(spec))
+  const wanted = bridged.flatMap(({ spec, bridge }) =>
     guestsOf(host, projectName, spec.name).flatMap(({ record, called }) =>
       record.run === null
         ? []
@@ -151,23 +163,6 @@ async function reattach(
   if (wanted.length === 0) return
   const links = new Set(await host.kernel.list('/sys/class/net'))
   await ipBatch(host.kernel, attachBatch(wanted.filter((link) => links.has(link.host))))
-}
-
-/**
- * Host end of a container's veth. The kernel frees a dead namespace's veth in its own time: the pid in
- * the name keeps a restart from needing the old one.
- */
-export const hostEnd = (
-  host: Pick<LinuxHost, 'layout'>,
-  record: ContainerRecord,
-  { network, pid }: { readonly network: string; readonly pid: number },
-): string => vethName(host.layout.seed(record.id, network, String(pid)))
-
-/** The host ends of a container's run; its first process, long gone maybe, is in its bundle's pid file. */
-export async function hostEnds(host: LinuxHost, record: ContainerRecord): Promise<string[]> {
-  const pid = Number(await host.kernel.readText(join(host.layout.bundle(record.id), 'pid')))
-  if (!Number.isSafeInteger(pid) || pid < 2) return []
-  return Object.keys(record.addresses).map((network) => hostEnd(host, record, { network, pid }))
 }
 
 /** What of a network's bridge is only there where it is declared. */
@@ -220,7 +215,7 @@ function describe(
     spec,
     subnet,
     gateway: spec.gateway ?? gatewayOf(subnet),
-    bridge: spec.bridge ?? bridgeName(seed),
+    bridge: spec.bridge ?? spec.lan?.parent ?? bridgeName(seed),
     leases: {},
     ...(spec.ipv6 === undefined ? {} : { ipv6: describe6(spec.ipv6, seed, taken6) }),
   }

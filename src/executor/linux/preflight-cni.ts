@@ -3,7 +3,7 @@ import type { CniPlugin } from '../../model/cni.ts'
 import type { Network, PublishedPort } from '../../model/desired.ts'
 import type { ObservedState } from '../../model/observed.ts'
 import type { Step } from '../../model/plan.ts'
-import { pluginsReceiver, type Reach, reachOf } from '../../model/receiver.ts'
+import { type Ground, OPEN_GROUND, pluginsReceiver } from '../../model/receiver.ts'
 import { hostDoor } from '../../network/cni/door.ts'
 import { supportedVersions } from '../../network/cni/version.ts'
 import type { PreflightRequest } from '../executor.ts'
@@ -56,9 +56,9 @@ async function obstacleIn(
 
 /** Host ports that plugins would forward to several containers: each of them takes the port for itself. */
 export function sharedPorts({ desired, observed, steps }: PreflightRequest): readonly PakError[] {
-  const reach = reachAfter(steps, observed)
+  const groundOf = groundAfter(steps, observed)
   return (desired?.services ?? []).flatMap(({ name, replicas, container }) => {
-    const network = container.ports.length > 0 ? pluginsReceiver(container, reach) : null
+    const network = container.ports.length > 0 ? pluginsReceiver(container, groundOf) : null
     if (replicas < 2 || network === null) return []
     const words = `plugins of network \`${network}\` forward a port to one container, not to ${replicas}`
     return new PakError('conflict', `publish ports of \`${name}\`: ${words}`, {
@@ -72,21 +72,21 @@ export const pluginPorts = (
   steps: readonly Step[],
   observed: ObservedState,
 ): readonly (PublishedPort & { readonly container: string })[] => {
-  const reach = reachAfter(steps, observed)
+  const groundOf = groundAfter(steps, observed)
   return steps.flatMap((step) => {
     if (step.op !== 'container.create') return []
     const { container, spec } = step.args
-    if (pluginsReceiver(spec, reach) === null) return []
+    if (pluginsReceiver(spec, groundOf) === null) return []
     return spec.ports.map((port) => ({ ...port, container }))
   })
 }
 
-function reachAfter(
+function groundAfter(
   steps: readonly Step[],
   { networks }: ObservedState,
-): (network: string) => Reach {
+): (network: string) => Ground {
   const made = steps.flatMap((step) => (step.op === 'network.create' ? [step.args.network] : []))
   const all = [...networks.map(({ spec }) => spec), ...made]
-  const known = new Map(all.map((spec) => [spec.name, reachOf(spec)]))
-  return (network) => known.get(network) ?? 'open'
+  const known = new Map(all.map((spec) => [spec.name, spec]))
+  return (network) => known.get(network) ?? OPEN_GROUND
 }

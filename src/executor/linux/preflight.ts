@@ -1,10 +1,11 @@
 import { PakError } from '../../errors.ts'
 import { meet6 } from '../../model/ipv6.ts'
+import { isBridged } from '../../model/network-kind.ts'
 import type { StepOf } from '../../model/plan.ts'
 import { type HostPort, hostsMeet, portText } from '../../model/port.ts'
 import { hostRoutes, overlaps } from '../../network/ipam.ts'
 import { block6, hostRoutes6 } from '../../network/ipam6.ts'
-import { type PortHolder, portHolders } from '../../network/ports.ts'
+import { hasSctp, type PortHolder, portHolders } from '../../network/ports.ts'
 import { findInit } from '../../runtime/init.ts'
 import { checkBinds } from '../../storage/binds.ts'
 import type { PreflightRequest } from '../executor.ts'
@@ -12,8 +13,10 @@ import { unconfinable } from './confinement.ts'
 import type { LinuxHost } from './host.ts'
 import { pastCeiling, unenforceable } from './limits.ts'
 import { missingPlugins, pluginPorts, sharedPorts } from './preflight-cni.ts'
+import { impossibleOnLans, missingLans } from './preflight-lan.ts'
 import { missingLoggers } from './preflight-logging.ts'
 import { missingNetworks, missingTunnels, usedNetworks } from './preflight-networks.ts'
+import { missingVolumes, usedVolumes } from './volumes.ts'
 
 /** What this machine cannot give to these steps, found before anything is touched. */
 export async function preflight(
@@ -25,8 +28,11 @@ export async function preflight(
     missingImages(creates),
     missingRoots(host, creates),
     missingBinds(host, creates),
+    missingVolumes(host, request),
+    usedVolumes(host, request),
     missingInit(host, creates),
     takenPorts(host, request),
+    missingSctp(host, request),
     takenSubnets(host, request),
     missingNetworks(host, request),
     usedNetworks(host, request),
@@ -34,6 +40,8 @@ export async function preflight(
     missingLoggers(host, request.steps),
     missingPlugins(host, request),
     sharedPorts(request),
+    missingLans(host, request),
+    impossibleOnLans(host, request),
     unenforceable(host, request.steps),
     unconfinable(host, request.steps),
     pastCeiling(host, request),
@@ -104,10 +112,7 @@ async function takenPorts(
   host: LinuxHost,
   { steps, observed }: PreflightRequest,
 ): Promise<readonly PakError[]> {
-  const wanted = [
-    ...steps.flatMap((step) => (step.op === 'firewall.apply' ? step.args.published : [])),
-    ...pluginPorts(steps, observed),
-  ]
+  const wanted = publications({ steps, observed })
   const held = new Set(observed.firewall.published.map(portText))
   const others = await otherPublications(host, observed.project)
   const rivals = wanted.map((port) => others.find((other) => collide(other, port)) ?? null)
@@ -125,6 +130,24 @@ async function takenPorts(
     return new PakError('port_taken', `${what}: held by ${holder}`, {
       hint: 'publish another port, or stop what holds this one',
     })
+  })
+}
+
+/** What pak, and what plugins, are to publish. */
+const publications = ({ steps, observed }: Pick<PreflightRequest, 'steps' | 'observed'>) => [
+  ...steps.flatMap((step) => (step.op === 'firewall.apply' ? step.args.published : [])),
+  ...pluginPorts(steps, observed),
+]
+
+async function missingSctp(
+  host: LinuxHost,
+  request: Pick<PreflightRequest, 'steps' | 'observed'>,
+): Promise<readonly PakError[]> {
+  const wanted = publications(request).filter(({ protocol }) => protocol === 'sctp')
+  if (wanted.length === 0 || (await hasSctp(host.kernel))) return []
+  return wanted.map((port) => {
+    const what = `publish port ${portText(port)} of \`${port.container}\``
+    return new PakError('host', `${what}: this kernel has no SCTP`, { hint: 'its module is sctp' })
   })
 }
 
@@ -168,7 +191,9 @@ async function takenSubnets(
   { steps, observed }: PreflightRequest,
 ): Promise<readonly PakError[]> {
   const wanted = steps.flatMap((step) =>
-    step.op === 'network.create' && step.args.network.subnet !== null
+    step.op === 'network.create' &&
+    step.args.network.subnet !== null &&
+    isBridged(step.args.network)
       ? { name: step.args.network.name, subnet: step.args.network.subnet }
       : [],
   )
@@ -196,7 +221,9 @@ async function takenSubnets6(
   { steps, observed }: Pick<PreflightRequest, 'steps' | 'observed'>,
 ): Promise<readonly PakError[]> {
   const wanted = steps.flatMap((step) => {
-    const subnet = step.op === 'network.create' ? step.args.network.ipv6?.subnet : null
+    // A LAN is just where this host's routes lead, too.
+    if (step.op !== 'network.create' || !isBridged(step.args.network)) return []
+    const subnet = step.args.network.ipv6?.subnet
     return step.op === 'network.create' && subnet ? { name: step.args.network.name, subnet } : []
   })
   if (wanted.length === 0) return []
@@ -213,5 +240,5 @@ async function takenSubnets6(
 
 async function ownBridges(host: LinuxHost, projectName: string): Promise<readonly string[]> {
   const { networks } = await host.records.of(projectName)
-  return [...networks.values()].map(({ bridge }) => bridge)
+  return [...networks.values()].flatMap(({ spec, bridge }) => (isBridged(spec) ? bridge : []))
 }

@@ -6,15 +6,18 @@ import { PakError } from '../../errors.ts'
 import { isAlive } from '../../kernel/process.ts'
 import { attachmentsOf } from '../../model/attachments.ts'
 import type { LinuxHost } from './host.ts'
-import { type ContainerRecord, containerRecord } from './records.ts'
+import { networksFor } from './joined.ts'
+import { hostAddresses } from './presence.ts'
+import { type ContainerRecord, containerRecord, type NetworkRecord } from './records.ts'
 import { currentRun } from './runs.ts'
 
 const LOOPBACK = '127.0.0.1'
 
 /**
  * A stream to a TCP port of a container, as somebody beside it would get: at its own address, the one in
- * its first network. Without an address of its own it is asked at 127.0.0.1 in its network namespace,
- * which with `network_mode: host` is this machine's. PakError `conflict` when it does not run.
+ * its first network. Where this host is on none of them it is asked from its own network namespace; without
+ * an address of its own there at 127.0.0.1, which with `network_mode: host` is this machine's. PakError
+ * `conflict` when it does not run.
  */
 export async function reachPort(
   host: LinuxHost,
@@ -25,22 +28,24 @@ export async function reachPort(
   const run = await currentRun(host, record)
   if (run === null || !(await isAlive(host.kernel, run)))
     throw new PakError('conflict', `reach \`${to.container}\`: it is not running`)
-  const own = ownAddress(record)
-  if (own?.here === true) return connected(own.address, to.port, signal)
-  return relayed({ pid: run.pid, address: own?.address ?? LOOPBACK, port: to.port }, signal)
+  const { address, inside } = ownAddress(record, networksFor(host, to.project))
+  if (!inside) return connected(address, to.port, signal)
+  return relayed({ pid: run.pid, address, port: to.port }, signal)
 }
 
-/** `null`, or not `here`: only from inside of its network namespace, as this host is not on every network of plugins. */
+/** `inside`: only from its own network namespace. */
 function ownAddress(
   record: ContainerRecord,
-): { readonly address: string; readonly here: boolean } | null {
-  const { spec, addresses, cni = {} } = record
-  if (spec.networkMode.kind === 'host') return { address: LOOPBACK, here: true }
-  for (const { network } of attachmentsOf(spec, record)) {
+  networks: ReadonlyMap<string, NetworkRecord>,
+): { readonly address: string; readonly inside: boolean } {
+  const { spec, addresses } = record
+  if (spec.networkMode.kind === 'host') return { address: LOOPBACK, inside: false }
+  const here = hostAddresses(record, networks)
+  const known = attachmentsOf(spec, record).flatMap(({ network }) => {
     const address = addresses[network]
-    if (address !== undefined) return { address, here: cni[network]?.door !== null }
-  }
-  return null
+    return address === undefined ? [] : { address, inside: !here.has(network) }
+  })
+  return known.find(({ inside }) => !inside) ?? known[0] ?? { address: LOOPBACK, inside: true }
 }
 
 async function connected(host: string, port: number, signal: AbortSignal): Promise<Duplex> {

@@ -21,7 +21,10 @@ export interface NetworkRecord {
   /** Empty, as the next two are, where plugins make the network: they say so with each container. */
   readonly subnet: string
   readonly gateway: string
+  /** On a LAN: the link that its containers hang on. */
   readonly bridge: string
+  /** Of a LAN: that link is pak's own. */
+  readonly made?: boolean
   /** Of one that plugins make. */
   readonly cni?: {
     /** What they call it. */

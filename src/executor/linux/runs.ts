@@ -9,7 +9,8 @@ import { forEach } from './batch.ts'
 import { leaveCni } from './cni.ts'
 import { dueHooks } from './greet.ts'
 import type { LinuxHost } from './host.ts'
-import { hostEnds } from './networks.ts'
+import { hostEnds } from './host-ends.ts'
+import { takeChildren } from './lan-ends.ts'
 import type { ContainerRecord, Exit, Run } from './records.ts'
 
 /** Exit code of a container that ended where nobody could see it: the machine went down. */
@@ -131,6 +132,7 @@ export async function release(
     remove(),
     unmountRootfs(host.kernel, roots),
     disconnect(host.kernel, links.flat()),
+    takeChildren(host, records),
   ])
   await host.kernel.removeTree(
     ...records

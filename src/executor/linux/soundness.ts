@@ -1,8 +1,8 @@
 import type { Kernel } from '../../kernel/kernel.ts'
 import { attachmentsOf } from '../../model/attachments.ts'
 import type { LinuxHost } from './host.ts'
+import { hostEnd } from './host-ends.ts'
 import { mayDo } from './lost-mounts.ts'
-import { hostEnd } from './networks.ts'
 import type { ContainerRecord, Run } from './records.ts'
 
 interface Host extends Pick<LinuxHost, 'layout'> {

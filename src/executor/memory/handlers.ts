@@ -2,6 +2,7 @@ import { PakError } from '../../errors.ts'
 import { projectAddress } from '../../model/address.ts'
 import { attachmentsOf, reconnected } from '../../model/attachments.ts'
 import type { FirewallArgs, Op, StepOf } from '../../model/plan.ts'
+import { isForeign } from '../../model/shared.ts'
 import {
   absent,
   change,
@@ -177,7 +178,7 @@ function createContainer({ args }: StepOf<'container.create'>, at: Place): void 
   const known = project.containers.get(container)
   if (known !== undefined) throw inUse('create', container, `${known.service}/${known.replica}`)
   for (const mount of spec.mounts) {
-    if (mount.kind !== 'volume' || mount.volume === null) continue
+    if (mount.kind !== 'volume' || mount.volume === null || isForeign(mount.volume)) continue
     if (!project.volumes.has(mount.volume)) throw absent('mount', `volume/${mount.volume}`)
   }
   for (const attachment of spec.networks) lease(project, container, attachment)

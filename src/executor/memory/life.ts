@@ -1,4 +1,5 @@
 import { PakError } from '../../errors.ts'
+import { isLan } from '../../model/network-kind.ts'
 import type { StepArgs } from '../../model/plan.ts'
 import { isForeign } from '../../model/shared.ts'
 import type { ContainerStatus } from '../../model/status.ts'
@@ -58,13 +59,14 @@ export function pauseContainer(
 function checkGround({ name, spec }: MemoryContainer, project: MemoryProject): void {
   for (const { network } of spec.networks) {
     if (isForeign(network)) continue
-    if (project.networks.get(network)?.drift !== null) throw absent('attach', `network/${network}`)
-    if (!project.firewall.networks.includes(network)) {
+    const known = project.networks.get(network)
+    if (known === undefined || known.drift !== null) throw absent('attach', `network/${network}`)
+    if (!isLan(known.spec) && !project.firewall.networks.includes(network)) {
       throw new PakError('network', `start, \`${name}\`: the firewall does not know \`${network}\``)
     }
   }
   for (const mount of spec.mounts) {
-    if (mount.kind !== 'volume' || mount.volume === null) continue
+    if (mount.kind !== 'volume' || mount.volume === null || isForeign(mount.volume)) continue
     if (!project.volumes.has(mount.volume)) throw absent('mount', `volume/${mount.volume}`)
   }
   for (const mode of [spec.networkMode, spec.pidMode, spec.ipcMode]) {

@@ -18,6 +18,8 @@ export interface NameService {
   /** Asked about names from outside, unless the container declares its own `dns:`. */
   readonly upstreams: () => Promise<readonly string[]>
   readonly signal: AbortSignal
+  /** Who asks on these sockets, whatever address the questions come from: see `askerOf`. */
+  readonly asker?: string
   /** A socket failed for good. */
   readonly onError?: (error: Error) => void
   readonly forward?: Forwarder
@@ -84,7 +86,7 @@ function responder(service: NameService): Respond {
       indexed = zone
       scopeOf = indexZone(zone)
     }
-    const source = address.replace(/^::ffff:/, '')
+    const source = service.asker ?? address.replace(/^::ffff:/, '')
     const scope = scopeOf(source)
     if (scope === null) return null
     turn = (turn + 1) % Number.MAX_SAFE_INTEGER

@@ -8,7 +8,10 @@ export interface ZoneNetwork {
   readonly id: string
   /** Names from outside are never asked for on behalf of who has only such networks. */
   readonly internal: boolean
-  /** This host's addresses there: what `host.pak.internal` means. IPv4, then IPv6 where there is one. */
+  /**
+   * This host's addresses there: what `host.pak.internal` means. IPv4, then IPv6 where there is one. None:
+   * this host is not on it, its containers ask as `askerOf` has it, and nobody by an address there.
+   */
   readonly gateways?: readonly string[]
   /** Other machines that have containers of it: each knows its own only. */
   readonly peers?: readonly ZonePeer[]
@@ -90,7 +93,7 @@ export type Target = Pick<ZoneContainer, 'name' | 'address' | 'address6' | 'heal
 /** This host, as its containers may call it. */
 export const HOST_NAME = 'host.pak.internal'
 
-/** The scope of a source address; `null` when it is no container's, which must get no answer at all. */
+/** The scope of a source address, or of `askerOf`; `null` when it is no container's, which must get no answer at all. */
 export type ScopeOf = (source: string) => Scope | null
 
 /** Index a zone: names by network, and askers by address. */
@@ -101,7 +104,10 @@ export function indexZone(zone: Zone): ScopeOf {
     for (const { gateway } of network.peers ?? []) scopes.set(gateway, peerScope(index))
   for (const memberships of byContainer(networks)) {
     const scope = scopeOf(memberships)
-    for (const { container } of memberships) scopes.set(container.address, scope)
+    for (const { container, network } of memberships) {
+      if (hasHost(network)) scopes.set(container.address, scope)
+      scopes.set(keyOf(network, container), scope)
+    }
   }
   return (source) => scopes.get(source) ?? null
 }
@@ -119,15 +125,24 @@ function byContainer(
   const groups = new Map<string, Membership[]>()
   for (const { network, index } of networks)
     for (const container of network.containers) {
-      const key = `${container.project ?? network.id.split('/')[0]}/${container.name}`
+      const key = keyOf(network, container)
       groups.set(key, [...(groups.get(key) ?? []), { container, network, index }])
     }
   return groups.values()
 }
 
+/** What stands for a container where the address that it asks from says nothing. No address has a slash. */
+export const askerOf = (project: string, container: string): string => `${project}/${container}`
+
+const hasHost = ({ gateways }: ZoneNetwork): boolean => gateways?.length !== 0
+
+const keyOf = ({ id }: ZoneNetwork, { project, name }: ZoneContainer): string =>
+  askerOf(project ?? id.split('/')[0] ?? '', name)
+
 function scopeOf(memberships: readonly Membership[]): Scope {
   const indexes = memberships.map(({ index }) => index)
-  const outer = memberships.find(({ network }) => !network.internal) ?? memberships[0]
+  const here = memberships.filter(({ network }) => hasHost(network))
+  const outer = here.find(({ network }) => !network.internal) ?? here[0]
   const [gateway, gateway6] = outer?.network.gateways ?? []
   const behind = (name: string) => indexes.flatMap((index) => index.names.get(name) ?? [])
   return {
@@ -151,8 +166,8 @@ function scopeOf(memberships: readonly Membership[]): Scope {
     reverse(address) {
       const found = indexes.map((index) => index.addresses.get(address)).find((name) => name)
       if (found !== undefined) return found
-      const here = memberships.some(({ network }) => network.gateways?.includes(address))
-      return here ? HOST_NAME : null
+      const isGateway = here.some(({ network }) => network.gateways?.includes(address))
+      return isGateway ? HOST_NAME : null
     },
     internal: memberships.every(({ network }) => network.internal),
     servers: memberships[0]?.container.servers ?? [],

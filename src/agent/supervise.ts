@@ -23,7 +23,7 @@ shift
 child= stop= quick=0 first=1
 trap 'stop=1; [ -z "$child" ] || kill -TERM "$child" 2>/dev/null' TERM INT HUP
 while :; do
-  began=$(date +%s)
+  read -r began rest </proc/uptime
   PAK_SUPERVISOR=$$ "$@" &
   child=$!
   while wait "$child"; status=$?; kill -0 "$child" 2>/dev/null; do :; done
@@ -33,7 +33,8 @@ while :; do
   echo "supervisor: agent ended with $status"
   if [ "$status" -eq 3 ] && [ -n "$first" ]; then break; fi
   first=
-  if [ $(($(date +%s) - began)) -ge 5 ]; then quick=0; continue; fi
+  read -r now rest </proc/uptime
+  if [ $((\${now%.*} - \${began%.*})) -ge 5 ]; then quick=0; continue; fi
   quick=$((quick + 1))
   if [ "$quick" -lt 5 ]; then sleep 0.1; continue; fi
   sleep 1

@@ -238,7 +238,12 @@ class Recorder {
   }
 }
 
-const PAST: Readonly<Record<string, string>> = { stop: 'stopped', apply: 'applied', wait: 'waited' }
+const PAST: Readonly<Record<string, string>> = {
+  stop: 'stopped',
+  apply: 'applied',
+  admit: 'admitted',
+  wait: 'waited',
+}
 
 /** `container.start` has become `container.started`. */
 function past(op: Step['op']): string {

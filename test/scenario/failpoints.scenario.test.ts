@@ -1,9 +1,7 @@
 // not in the emulated machine: nothing of it depends on the version of cgroups, and it starts Node hundreds of times
-import { mkdir, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { asking } from '../support/asking.ts'
+import { boundaries, killedAt } from '../support/failpoints.ts'
 import { busyboxSandbox, fleetLacks, freePort, manifest, pids } from '../support/fleet.ts'
 import type { PakSandbox } from '../support/pak.ts'
 import { testUnless } from '../support/skip.ts'
@@ -68,39 +66,6 @@ testUnless(test, fleetLacks(), 'killed at every boundary of an update, too', asy
   }
 })
 
-/** One more stands in; what is under way has its time to end. */
-const FIRST = {
-  update_config: { order: 'start-first', failure_action: 'rollback' },
-  healthcheck: { test: 'wget -q -O /dev/null http://127.0.0.1/', interval: '100ms' },
-  pre_stop: [{ command: ['sleep', '0.3'] }],
-}
-
-testUnless(
-  test,
-  fleetLacks(),
-  'killed at every boundary of an update that starts first, somebody answers all the time',
-  async () => {
-    await using sandbox = await busyboxSandbox()
-    const port = await freePort()
-    const change = (version: string) => sandbox.write('pak.yaml', fleet(port, version, FIRST))
-    await change('one')
-    await sandbox.ok(UP)
-    const asked = asking(port)
-    await change('two')
-    for (const boundary of await boundaries(sandbox, UP)) {
-      const version = `after ${boundary}`
-      await change(version)
-      const running = await pids(sandbox)
-      await dieAt(sandbox, boundary, UP)
-      await sandbox.ok(UP)
-      await isWhole(sandbox, { port, version, running, boundary })
-      const rows = await sandbox.json<readonly { readonly container: string }[]>(['ps', '-a'])
-      assert.is(rows.length, 3, `somebody stands in still after ${boundary}`)
-    }
-    assert.equal((await asked.end()).lost, [])
-  },
-)
-
 testUnless(test, fleetLacks(), 'killed at every boundary of down, the rest goes', async () => {
   await using sandbox = await busyboxSandbox()
   await sandbox.write('pak.yaml', fleet(await freePort()))
@@ -113,40 +78,13 @@ testUnless(test, fleetLacks(), 'killed at every boundary of down, the rest goes'
   }
 })
 
-/** Run it once, and tell at which of its events a kill finds something else done than at the one before. */
-async function boundaries(
-  sandbox: PakSandbox,
-  command: readonly string[],
-): Promise<readonly number[]> {
-  const { stdout, stderr, exitCode } = await sandbox.run([...command, '--progress', 'json'])
-  assert.is(exitCode, 0, stderr)
-  const types = `${stdout}${stderr}`
-    .split('\n')
-    .filter((line) => line.startsWith('{'))
-    .map((line) => (JSON.parse(line) as { readonly type: string }).type)
-    .filter((type) => type === 'started' || type === 'done')
-  const found = types.flatMap((type, index) =>
-    // Steps of one batch begin together, and nothing happens in between.
-    type === 'started' && types[index - 1] === 'started' ? [] : [index],
-  )
-  assert.ok(found.length >= 6, types.join(' '))
-  return found
-}
-
-/**
- * The command meets an agent that dies there: it fails, and says so; unless it was asked for by then. Returns
- * the pids of what runs afterwards, which nobody has a reason to end.
- */
+/** The pids of what runs after the kill, which nobody has a reason to end. */
 async function dieAt(
   sandbox: PakSandbox,
   boundary: number,
   command: readonly string[],
 ): Promise<Readonly<Record<string, number>>> {
-  await mkdir(sandbox.runRoot, { recursive: true })
-  await writeFile(join(sandbox.runRoot, 'failpoint'), String(boundary))
-  const { exitCode, stderr } = await sandbox.run(command)
-  assert.is(exitCode, 1, `${command[0]} at ${boundary}: ${stderr}`)
-  assert.match(stderr, 'the agent ended in the middle')
+  await killedAt(sandbox, boundary, command)
   return command === DOWN ? {} : pids(sandbox)
 }
 

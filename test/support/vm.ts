@@ -7,7 +7,7 @@ import { addTotals, NO_TOTALS, parseClosingLine, type Totals } from './totals.ts
 
 /** Exit status of test/vm/run when this machine cannot run the emulated one. */
 const CANNOT_RUN = 125
-const TIMEOUT_MS = Number(process.env['PAK_VM_SECONDS'] ?? 1200) * 1000
+const TIMEOUT_MS = Number(process.env['PAK_VM_SECONDS'] ?? 2700) * 1000
 
 /** Emulation keeps a CPU busy for each machine; a machine wants 4 GiB, most of it only if asked. */
 const MACHINES = Math.max(1, Math.min(2, availableParallelism(), Math.floor(freemem() / 5e9)))

@@ -98,7 +98,7 @@ export async function pinNetns(kernel: Kernel, pid: number, file: string): Promi
 export const isPinned = async (kernel: Kernel, file: string): Promise<boolean> => {
   if (!(await kernel.exists(file))) return false
   const real = await kernel.realPath(file)
-  return (await mountTable(kernel)).some(({ target }) => target === real)
+  return (await mountTable(kernel)).some(({ type, target }) => type === 'nsfs' && target === real)
 }
 
 export async function unpinNetns(kernel: Kernel, files: readonly string[]): Promise<void> {

@@ -103,6 +103,24 @@ test('what a service cannot have on a LAN is said where it is asked for', async 
     (await problemsOf(file(whole, 'networks: [lan], replicas: 2'))).join(),
     'has room for one container, not 2',
   )
+  assert.match(
+    (
+      await problemsOf(file(whole, 'networks: [lan], update_config: { order: start-first }'))
+    ).join(),
+    'has room for one container: with `start-first` a replica and its successor share it',
+  )
 })
+
+test('plugins publish ports only where no LAN takes the answers', async () => {
+  const cni = '{ cniVersion: 1.0.0, type: bridge, capabilities: { portMappings: true } }'
+  const both = (lan: string) => file(`{ lan: ${lan}, plug: { driver: cni, cni: ${cni} } }`, ON_BOTH)
+  assert.match(
+    (await problemsOf(both('{ driver: macvlan, driver_opts: { parent: eth1 } }'))).join(),
+    'web.ports: network `lan` is a macvlan, by which answers leave: the plugins of network `plug` cannot publish ports',
+  )
+  await load(both('{ driver: macvlan }'))
+})
+
+const ON_BOTH = 'networks: [lan, plug], ports: ["8080:80"]'
 
 test.run()

@@ -26,7 +26,8 @@ import { type End, endsOf, outwardOf } from './ends.ts'
 import type { LinuxHost } from './host.ts'
 import { hostEnd } from './host-ends.ts'
 import { networksFor } from './joined.ts'
-import { childrenOf, keepWayIn, missingChildren, sourceRoutesOf, takeChild } from './lan-ends.ts'
+import { childrenOf, missingChildren, sourceRoutesOf, takeChild } from './lan-ends.ts'
+import { keepNetns } from './netns.ts'
 import type { ContainerRecord, NetworkRecord } from './records.ts'
 import { openResolver } from './resolvers.ts'
 import { mtuOf } from './tunnels.ts'
@@ -47,8 +48,7 @@ export async function attachContainers(
 ): Promise<readonly StepOutcome[]> {
   const networks = networksFor(host, context.project)
   const wirings = created.map((container) => wiringOf(host, container, networks))
-  for (const { record, pid, children } of wirings)
-    if (children.length > 0) await keepWayIn(host, record, pid)
+  for (const wiring of wirings) if (wiring.children.length > 0) await keepNetns(host, wiring)
   const linked = await link(host, wirings, context)
   const wired = wirings.filter((wiring, index) => linked[index] === null && ownsNetwork(wiring))
   const unshaped = await shapeAll(host, wired)
@@ -75,7 +75,7 @@ export async function rewire(
   const { pid, links, children, interfaces, spec } = wiring
   if (spec.networkMode.kind !== 'bridge') return
   const made = new Set(await host.kernel.list('/sys/class/net'))
-  if (children.length > 0) await keepWayIn(host, container.record, pid)
+  if (children.length > 0) await keepNetns(host, wiring)
   await connect(
     host.kernel,
     links.filter((link) => !made.has(link.host)),
@@ -106,7 +106,7 @@ export async function wireTo(
     throw new PakError('conflict', `connect \`${container.record.name}\`: the network is gone`)
   const isOwn = ({ peer }: { readonly peer: string }) => peer === end.peer
   const [links, children] = [wiring.links.filter(isOwn), wiring.children.filter(isOwn)]
-  if (children.length > 0) await keepWayIn(host, container.record, wiring.pid)
+  if (children.length > 0) await keepNetns(host, wiring)
   await connect(host.kernel, links, childBatch(children))
   try {
     const own = wiring.interfaces.filter(({ name }) => name === end.peer)

@@ -4,10 +4,10 @@ import { checkAttachment } from '../../network/cni/chain.ts'
 import { parseResult } from '../../network/cni/result.ts'
 import { hasAddress6, readNetwork } from '../../network/view.ts'
 import { asked, type CniEnd, chainOf, cniEndsOf } from './cni.ts'
-import { pinNetns } from './cni-netns.ts'
 import { inTurn, lookKey } from './cni-state.ts'
 import type { LinuxHost } from './host.ts'
 import { mayDo } from './lost-mounts.ts'
+import { keepNetns } from './netns.ts'
 import type { CniRecord, ContainerRecord, ProjectRecords, Run } from './records.ts'
 
 /** How old plugins' own word may be; what only reading shows is seen at every look. */
@@ -76,7 +76,7 @@ async function askPlugins(
 ): Promise<string | null> {
   const { record, run, end, attached, seen } = at
   return inTurn(host, record.id, async () => {
-    await pinNetns(host, { record, pid: run.pid })
+    await keepNetns(host, { record, pid: run.pid })
     const attachment = asked(host, { project, record, attached })
     const { result, doubted } = attached
     const about = { result: result ?? {}, except: doubted ?? [] }

@@ -9,12 +9,13 @@ import { hostDoor } from '../../network/cni/door.ts'
 import type { CniAttachment } from '../../network/cni/request.ts'
 import { parseResult } from '../../network/cni/result.ts'
 import { doorOf, openDoors, withDoor } from './cni-doors.ts'
-import { netnsPath, netnsToUndo, pinNetns, unpinNetns } from './cni-netns.ts'
+import { netnsToUndo } from './cni-netns.ts'
 import { inTurn, lookKey } from './cni-state.ts'
 import { peersOf } from './ends.ts'
 import type { LinuxHost } from './host.ts'
 import { networksFor } from './joined.ts'
 import { rewriteNames } from './name-files.ts'
+import { keepNetns, netnsPath } from './netns.ts'
 import type { CniRecord, ContainerRecord, NetworkRecord } from './records.ts'
 
 /** Interfaces of a container that plugins make, each with its network. */
@@ -49,7 +50,7 @@ export async function joinCni(host: LinuxHost, project: string, at: Running): Pr
   const ends = cniEndsOf(host, project, at.record)
   if (ends.length === 0) return
   await inTurn(host, id, async () => {
-    await pinNetns(host, at)
+    await keepNetns(host, at)
     for (const end of ends) {
       const { name } = end.network.spec
       if (now(host, id)?.cni?.[name]?.whole !== true) await addOne(host, project, { id, end })
@@ -68,7 +69,7 @@ export async function rejoinCni(
 ): Promise<void> {
   if (networks.length === 0) return
   await inTurn(host, at.record.id, async () => {
-    await pinNetns(host, at)
+    await keepNetns(host, at)
     await leaveNow(host, at.record.id, networks)
   })
   await joinCni(host, project, at)
@@ -79,12 +80,8 @@ export async function rejoinCni(
  * undone stays written down, and is tried again with the next release. Throws what they said.
  */
 export async function leaveCni(host: LinuxHost, id: string): Promise<void> {
-  const begun = Object.keys(now(host, id)?.cni ?? {}).length > 0
-  if (!begun && !(await host.kernel.exists(netnsPath(host, id)))) return
-  await inTurn(host, id, async () => {
-    await leaveNow(host, id, null)
-    await unpinNetns(host, id)
-  })
+  if (Object.keys(now(host, id)?.cni ?? {}).length === 0) return
+  await inTurn(host, id, () => leaveNow(host, id, null))
 }
 
 async function leaveNow(

@@ -1,13 +1,11 @@
-import { join } from 'node:path'
 import { ipBatch } from '../../kernel/ip.ts'
-import { isPinned, pinNetns, unpinNetns } from '../../kernel/netns.ts'
 import { isLan } from '../../model/network-kind.ts'
 import { macAddress } from '../../network/bridge.ts'
 import { type Child, interfacesOf, removeChildren } from '../../network/lan.ts'
 import type { SourceRoute } from '../../network/source-routes.ts'
 import type { End } from './ends.ts'
 import type { LinuxHost } from './host.ts'
-import type { ContainerRecord } from './records.ts'
+import { netnsPath } from './netns.ts'
 
 /** The interfaces of a container that have no end on this host, as they should be. */
 export const childrenOf = (ends: readonly End[], pid: number): readonly Child[] =>
@@ -45,28 +43,12 @@ const FIRST_TABLE = 1000
 export const missingChildren = (host: LinuxHost, children: readonly Child[]): readonly Child[] =>
   children.filter(({ pid, peer }) => interfacesOf(host.kernel, pid)?.has(peer) !== true)
 
-const pinFile = (host: LinuxHost, { id }: ContainerRecord): string =>
-  join(host.layout.bundle(id), 'netns')
-
-/** Before a container has such interfaces: however it ends, they can be taken away then. */
-export const keepWayIn = (host: LinuxHost, record: ContainerRecord, pid: number): Promise<void> =>
-  pinNetns(host.kernel, pid, pinFile(host, record))
-
 /** Take such interfaces from containers that have ended: their addresses are to be had again at once. */
 export async function takeChildren(
   host: LinuxHost,
-  records: readonly ContainerRecord[],
+  containerIds: readonly string[],
 ): Promise<void> {
-  host.resolvers.close(records.map(({ id }) => id))
-  for (const record of records) {
-    const file = pinFile(host, record)
-    if (!(await isPinned(host.kernel, file))) continue
-    try {
-      await removeChildren(host.kernel, file)
-    } finally {
-      await unpinNetns(host.kernel, [file])
-    }
-  }
+  for (const id of containerIds) await removeChildren(host.kernel, netnsPath(host, id))
 }
 
 /** Take one of a running container's. */

@@ -11,6 +11,7 @@ import { dueHooks } from './greet.ts'
 import type { LinuxHost } from './host.ts'
 import { hostEnds } from './host-ends.ts'
 import { takeChildren } from './lan-ends.ts'
+import { dropNetns, isNetnsKept } from './netns.ts'
 import type { ContainerRecord, Exit, Run } from './records.ts'
 
 /** Exit code of a container that ended where nobody could see it: the machine went down. */
@@ -122,6 +123,7 @@ export async function release(
   const ids = records.map(({ id }) => id)
   // Its bundle goes with it, which holds what plugins need to undo their work.
   const left = await forEach(records, whole, (record) => leaveCni(host, record.id))
+  const owing = new Set(ids.filter((_, index) => left[index] !== null))
   const remove = async () =>
     records.length > 1 && (await host.oci.removeAll(ids))
       ? []
@@ -132,7 +134,7 @@ export async function release(
     remove(),
     unmountRootfs(host.kernel, roots),
     disconnect(host.kernel, links.flat()),
-    takeChildren(host, records),
+    releaseNetns(host, ids, owing),
   ])
   await host.kernel.removeTree(
     ...records
@@ -145,4 +147,21 @@ export async function release(
   )
   const failed = [...left, ...outcomes, ...unmounted].find((outcome) => outcome !== null)
   if (failed !== undefined && failed !== null) throw failed
+}
+
+/** Where plugins have not undone all of their work, the way in stays for them. */
+async function releaseNetns(
+  host: LinuxHost,
+  ids: readonly string[],
+  owing: ReadonlySet<string>,
+): Promise<void> {
+  host.resolvers.close(ids)
+  const isKept = await Promise.all(ids.map((id) => isNetnsKept(host, id)))
+  const kept = ids.filter((_, index) => isKept[index])
+  if (kept.length === 0) return
+  await takeChildren(host, kept)
+  await dropNetns(
+    host,
+    kept.filter((id) => !owing.has(id)),
+  )
 }

@@ -1,4 +1,4 @@
-import { open, readFile, realpath } from 'node:fs/promises'
+import { access, constants, readFile, realpath } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -173,11 +173,12 @@ function registerFor(runtime: string): void {
   check('cannot be written to by its containers, and the host sees nothing of that', async () => {
     const { path, environment } = await ociRuntime(hostKernel, { name: runtime, root: '/nowhere' })
     assert.is(environment['_LIBCONTAINER_CLONED_BINARY'], '1')
-    const error = await open(path, 'r+').then(
-      async (file) => file.close(),
-      (refused: NodeJS.ErrnoException) => refused,
+    // Asked, not opened: while anybody on this machine runs it, that is ETXTBSY.
+    const code = await access(path, constants.W_OK).then(
+      () => null,
+      (refused: NodeJS.ErrnoException) => refused.code,
     )
-    assert.is(error?.code, 'EROFS')
+    assert.is(code, 'EROFS')
     assert.not.match(await readFile('/proc/1/mountinfo', 'utf8'), ` ${await realpath(path)} `)
   })
 

@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ask, asking } from '../support/asking.ts'
-import { boundaries, killedAt } from '../support/failpoints.ts'
+import { boundaries, killedAt, UP } from '../support/failpoints.ts'
 import { busyboxSandbox, fleetLacks, freePort, manifest } from '../support/fleet.ts'
 import { testUnless } from '../support/skip.ts'
 
@@ -19,8 +19,6 @@ const fleet = (port: number, version: string) =>
       update_config: { order: 'start-first', failure_action: 'rollback' },
     },
   })
-
-const UP = ['up', '-d']
 
 testUnless(
   test,

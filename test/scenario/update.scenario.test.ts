@@ -20,6 +20,8 @@ const web = (port: number, version: string, action = 'rollback') =>
     web: {
       command: ['sh', '-c', ANSWERS],
       environment: { VERSION: version },
+      // A request that is under way has its time to end.
+      pre_stop: [{ command: ['sleep', '0.3'] }],
       stop_signal: 'SIGKILL',
       replicas: 3,
       ports: [`${port}:80`],

@@ -1,4 +1,5 @@
 // not in the emulated machine: nothing of it depends on the version of cgroups, and it starts Node dozens of times
+import { execFileSync } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'uvu'
@@ -13,6 +14,19 @@ async function cpuMs(pid: number): Promise<number> {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   const ticks = [11, 12].reduce((sum, index) => sum + Number(fields[index]), 0)
   return ticks * 10
+}
+
+/** CPU time that Node takes to start on the machines that the bound is meant for. */
+const NODE_START_MS = 30
+
+/** How much slower than those this machine is; 1 where it is not. */
+function slowdown(): number {
+  const script = 'const { user, system } = process.cpuUsage(); console.log(user + system)'
+  const starts = Array.from({ length: 9 }, () =>
+    Number(execFileSync(process.execPath, ['--eval', script], { encoding: 'utf8', env: {} })),
+  )
+  const middle = starts.sort((a, b) => a - b)[4] ?? 0
+  return Math.max(1, middle / 1000 / NODE_START_MS)
 }
 
 testUnless(
@@ -47,7 +61,8 @@ testUnless(
     await sleep(25_000)
     const used = (await cpuMs(agent)) - before
     const share = (100 * used) / (performance.now() - from)
-    assert.ok(share < 1, `${share.toFixed(2)} %`)
+    const slow = slowdown()
+    assert.ok(share < slow, `${share.toFixed(2)} %, on a machine ${slow.toFixed(1)} times slower`)
     assert.is((await ps(sandbox))['loop']?.state, 'restarting')
   },
 )

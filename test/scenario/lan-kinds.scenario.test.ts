@@ -1,3 +1,4 @@
+// not in the emulated machine: it starts Node dozens of times; network/lan.kernel has the kinds that only its kernel knows
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -17,7 +17,7 @@ async function cpuMs(pid: number): Promise<number> {
 }
 
 /** CPU time that Node takes to start on the machines that the bound is meant for. */
-const NODE_START_MS = 30
+const NODE_START_MS = 25
 
 /** How much slower than those this machine is; 1 where it is not. */
 function slowdown(): number {

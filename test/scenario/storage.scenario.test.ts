@@ -18,8 +18,10 @@ testUnless(test, lacking, 'what is in a volume outlives down, and goes with down
   await pak.ok(['down'])
   const rows = await pak.json<readonly Record<string, unknown>[]>(['volume', 'ls'])
   assert.equal(Object.keys(rows[0] ?? {}).sort(), [
+    'containers',
     'driver',
     'filesystem',
+    'labels',
     'mountpoint',
     'name',
     'project',

@@ -14,6 +14,8 @@ interface Row {
   readonly pid: number | null
 }
 
+const HEALTHY = '[ $$VERSION != bad ] && busybox wget -q -O /dev/null http://127.0.0.1/'
+
 /** Three replicas; `bad` never becomes healthy. */
 const web = (port: number, version: string, action = 'rollback') =>
   manifest({
@@ -25,7 +27,14 @@ const web = (port: number, version: string, action = 'rollback') =>
       stop_signal: 'SIGKILL',
       replicas: 3,
       ports: [`${port}:80`],
-      healthcheck: { test: '[ $$VERSION != bad ]', interval: '100ms', retries: 2 },
+      // Healthy is who answers, not who is about to.
+      healthcheck: {
+        test: HEALTHY,
+        interval: '100ms',
+        retries: 2,
+        start_period: '3s',
+        start_interval: '100ms',
+      },
       update_config: { parallelism: 1, failure_action: action },
     },
     side: { network_mode: 'service:web', stop_signal: 'SIGKILL' },

@@ -12,10 +12,10 @@ async function plugin(script: string) {
   await chmod(join(folder, 'fake'), 0o755)
   return {
     folder,
-    run: (name = 'fake') =>
+    run: (name = 'fake', seconds = 60) =>
       hostDoor(
         hostKernel,
-        1,
+        seconds,
       )({
         plugin: name,
         command: 'ADD',
@@ -37,7 +37,7 @@ test('a plugin has its input, its variables, and nothing of whoever runs pak', a
 
 test('one that hangs is ended with all that it started', async () => {
   await using fake = await plugin('sleep 77.5 & sleep 77.5')
-  const error = String(await fake.run().catch((reason: unknown) => reason))
+  const error = String(await fake.run('fake', 1).catch((reason: unknown) => reason))
   assert.match(error, 'cni plugin `fake`, ADD: no end after 1 s')
   const lines = await Promise.all(
     (await readdir('/proc'))

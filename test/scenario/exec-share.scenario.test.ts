@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { ExecUsage } from '../../src/model/usage.ts'
 import { eventually } from '../support/eventually.ts'
 import type { PakSandbox } from '../support/pak.ts'
 import { testUnless } from '../support/skip.ts'
@@ -10,15 +11,6 @@ import { cgroupOf, labWith, lacksContainers, pidOf, rowOf, tell } from './lab.ts
 const lacking = lacksContainers()
 const MEBI = 1024 * 1024
 const isUnified = existsSync('/sys/fs/cgroup/cgroup.controllers')
-
-interface Exec {
-  readonly pid: number
-  readonly command: string
-  readonly pids: number
-  readonly cpuPercent: number
-  readonly cpuUsageUsec: number
-  readonly memoryBytes: number
-}
 
 const PROJECT = `
 web:
@@ -98,8 +90,8 @@ testUnless(
   },
 )
 
-const execs = async (sandbox: PakSandbox): Promise<readonly Exec[]> => {
-  const rows = await sandbox.json<readonly { readonly execs: readonly Exec[] }[]>([
+const execs = async (sandbox: PakSandbox): Promise<readonly ExecUsage[]> => {
+  const rows = await sandbox.json<readonly { readonly execs: readonly ExecUsage[] }[]>([
     'stats',
     '--no-stream',
   ])

@@ -55,7 +55,7 @@ const counted = Array.from({ length: COUNT }, (_, index) => `line ${index + 1}`)
 testUnless(
   test,
   lacking,
-  'a server that comes late, and an agent that is killed, lose no line',
+  'a server that comes late, and an agent that is stopped, lose no line',
   async () => {
     await using pak = await stage()
     const port = await freePort()

@@ -2,8 +2,13 @@ const FIRST_RETRY_MS = 500
 const LONGEST_RETRY_MS = 60_000
 /** A burst of changes (twenty containers exit together) becomes one pass. */
 const GAP_MS = 25
-/** What an operation does comes back as changes that the kernel tells of: one look, when that is over. */
-const ECHO_MS = 150
+/** What has ended during an operation is looked at when the operation is over. */
+const REST_MS = 150
+/**
+ * What an operation does comes back as changes that the kernel tells of: one look, and not while the next
+ * command of a script asks for one of its own.
+ */
+const ECHO_MS = 1_000
 
 /** What one look at a project came to. */
 export interface PassOutcome {
@@ -24,13 +29,22 @@ interface Lane {
   tail: Promise<unknown>
   running: number
   /** A pass that is waiting for its time or its turn. */
-  pending: { cause: string; timer: NodeJS.Timeout | null } | null
+  pending: Pending | null
   wake: NodeJS.Timeout | null
   /** Of the pass that is under way. */
   hurry: AbortController | null
   failures: number
   /** No pass before. */
   quietUntil: number
+  /** Nor one before that is only for an echo. */
+  echoUntil: number
+}
+
+interface Pending {
+  readonly cause: string
+  readonly echo: boolean
+  /** `null`: it waits for its turn. */
+  timer: NodeJS.Timeout | null
 }
 
 /**
@@ -55,18 +69,29 @@ export class Loop implements AsyncDisposable {
       try {
         return await work()
       } finally {
-        lane.quietUntil = performance.now() + ECHO_MS
+        lane.quietUntil = performance.now() + REST_MS
+        lane.echoUntil = performance.now() + ECHO_MS
       }
     })
   }
 
-  /** Something may have changed: look again soon. */
-  enqueue(project: string, cause: string): void {
+  /** Something may have changed: look again soon. `echo`: see `HostChange`. */
+  enqueue(
+    project: string,
+    cause: string,
+    { echo = false }: { readonly echo?: boolean } = {},
+  ): void {
     if (this.#closed) return
     const lane = this.#lane(project)
-    if (lane.pending !== null) return
-    const delayMs = Math.max(quietFor(lane), retryDelay(lane.failures))
-    this.#passAfter(project, lane, { cause, delayMs })
+    const { pending } = lane
+    if (pending !== null && (echo || !pending.echo)) return
+    if (pending?.timer === null) {
+      lane.pending = { cause, echo, timer: null }
+      return
+    }
+    if (pending !== null) clearTimeout(pending.timer)
+    const delayMs = Math.max(quietFor(lane, echo), retryDelay(lane.failures))
+    this.#passAfter(project, lane, { cause, echo, delayMs })
   }
 
   /** Whether anything is being done, or waits for its turn. */
@@ -93,7 +118,7 @@ export class Loop implements AsyncDisposable {
   #passAfter(
     project: string,
     lane: Lane,
-    { cause, delayMs }: { cause: string; delayMs: number },
+    { delayMs, ...why }: Omit<Pending, 'timer'> & { readonly delayMs: number },
   ): void {
     const begin = () => {
       if (lane.pending !== null) lane.pending.timer = null
@@ -101,15 +126,15 @@ export class Loop implements AsyncDisposable {
         this.#options.onError(project, error),
       )
     }
-    lane.pending = { cause, timer: setTimeout(begin, delayMs) }
+    lane.pending = { ...why, timer: setTimeout(begin, delayMs) }
   }
 
   async #pass(project: string, lane: Lane): Promise<void> {
     if (this.#closed || lane.pending === null) return
-    const { cause } = lane.pending
-    const delayMs = quietFor(lane)
+    const { cause, echo } = lane.pending
+    const delayMs = quietFor(lane, echo)
     // An operation has come in between.
-    if (delayMs > 0) return this.#passAfter(project, lane, { cause, delayMs })
+    if (delayMs > 0) return this.#passAfter(project, lane, { cause, echo, delayMs })
     lane.pending = null
     if (lane.wake !== null) clearTimeout(lane.wake)
     lane.wake = null
@@ -122,6 +147,7 @@ export class Loop implements AsyncDisposable {
     } finally {
       lane.hurry = null
       lane.quietUntil = performance.now() + GAP_MS
+      lane.echoUntil = lane.quietUntil
       lane.failures = ok ? 0 : lane.failures + 1
       if (!ok) this.enqueue(project, 'retry')
     }
@@ -156,13 +182,15 @@ export class Loop implements AsyncDisposable {
       hurry: null,
       failures: 0,
       quietUntil: 0,
+      echoUntil: 0,
     }
     this.#lanes.set(project, lane)
     return lane
   }
 }
 
-const quietFor = ({ quietUntil }: Lane): number => Math.max(0, quietUntil - performance.now())
+const quietFor = ({ quietUntil, echoUntil }: Lane, echo: boolean): number =>
+  Math.max(0, (echo ? echoUntil : quietUntil) - performance.now())
 
 const retryDelay = (failures: number): number =>
   failures === 0 ? 0 : Math.min(FIRST_RETRY_MS * 2 ** (failures - 1), LONGEST_RETRY_MS)

@@ -47,7 +47,9 @@ export async function serve(options: ServeOptions): Promise<Desk> {
   const shop = await openShop(options, (project) => opened.loop?.enqueue(project, 'health'))
   const loop = openLoop(shop)
   opened.loop = loop
-  const watching = shop.parts.executor.watch(({ project, cause }) => loop.enqueue(project, cause))
+  const watching = shop.parts.executor.watch(({ project, cause, ...how }) =>
+    loop.enqueue(project, cause, how),
+  )
   const names = new AbortController()
   const departure = new Departure({
     kernel,

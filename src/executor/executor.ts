@@ -93,6 +93,8 @@ export interface HostChange {
   readonly project: string
   /** For the journal and the log: `container exited`, `timer`. */
   readonly cause: string
+  /** An operation of pak's own brings the same about: after one, nobody is waiting for it. */
+  readonly echo?: true
 }
 
 export interface ExecRequest {

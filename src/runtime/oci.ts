@@ -3,6 +3,7 @@ import { PakError } from '../errors.ts'
 import type { Kernel, RunResult } from '../kernel/kernel.ts'
 import { packageOf } from '../kernel/packages.ts'
 import { runParallel } from '../kernel/parallel.ts'
+import { deleteByPattern } from './crun-delete.ts'
 import { startByPipe } from './crun-start.ts'
 import { execInvocation, type RuntimeExec, type RuntimeInvocation } from './exec.ts'
 import { shieldRuntime } from './shield.ts'
@@ -90,7 +91,9 @@ export async function ociRuntime(kernel: Kernel, options: RuntimeOptions): Promi
         ids.filter((id) => !startByPipe(kernel, { path, root }, id)),
         ['start'],
       ),
-    removeAll: (ids) => callAll(ids, ['delete', '--force']),
+    removeAll: async (ids) =>
+      (await deleteByPattern(kernel, { path, root, environment }, ids)) ??
+      callAll(ids, ['delete', '--force']),
     kill: (id, signal) => orGone(call('kill', id, ['kill', id, signal])),
     remove: (id, force) =>
       orGone(call('remove', id, ['delete', ...(force ? ['--force'] : []), id])),

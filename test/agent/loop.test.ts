@@ -82,6 +82,52 @@ test('changes that come together are one pass; one that comes during a pass is a
   assert.equal(causes, ['one', 'four'])
 })
 
+test('the echo of an operation is not looked at at once, what ended during it is', async () => {
+  const causes: string[] = []
+  await using loop = new Loop({
+    ...quiet,
+    pass: async (_, cause) => {
+      causes.push(cause)
+      return GOOD
+    },
+  })
+  const gate = gateway()
+  const operation = loop.exclusive('a', () => gate.promise)
+  loop.enqueue('a', 'table', { echo: true })
+  // By now the echo waits for its turn behind the operation.
+  await sleep(20)
+  gate.resolve()
+  await operation
+  await sleep(300)
+  assert.equal(causes, [])
+  loop.enqueue('a', 'end')
+  loop.enqueue('a', 'table', { echo: true })
+  await eventually('a pass for what ended', () => causes.length === 1, { everyMs: 2 })
+  loop.enqueue('a', 'table', { echo: true })
+  await eventually('a pass where nothing went before', () => causes.length === 2, { everyMs: 2 })
+  assert.equal(causes, ['end', 'table'])
+})
+
+test('what ends while an echo waits for its turn is not delayed with it', async () => {
+  const seen: string[] = []
+  await using loop = new Loop({
+    ...quiet,
+    pass: async (project, cause) => {
+      seen.push(`${project}: ${cause}`)
+      return GOOD
+    },
+  })
+  const gate = gateway()
+  const operations = ['a', 'b'].map((name) => loop.exclusive(name, () => gate.promise))
+  for (const name of ['a', 'b']) loop.enqueue(name, 'table', { echo: true })
+  await sleep(20)
+  loop.enqueue('b', 'end')
+  gate.resolve()
+  await Promise.all(operations)
+  await eventually('a pass for each', () => seen.length === 2, { everyMs: 2 })
+  assert.equal(seen, ['b: end', 'a: table'])
+})
+
 test('a pass that fails is tried again, later and later; a user wipes that', async () => {
   let passes = 0
   await using loop = new Loop({

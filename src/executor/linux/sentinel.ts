@@ -26,7 +26,9 @@ export function startSentinel(
 ): Disposable {
   const told = new Map<string, { readonly text: string; readonly times: number }>()
   const soundness = new Soundness()
-  const limits = watchLimits(host, (project) => tell({ project, cause: 'limits written' }))
+  const limits = watchLimits(host, (project) =>
+    tell({ project, cause: 'limits written', echo: true }),
+  )
   const look = () => {
     const known = host.records.loaded().filter(({ project }) => project !== null)
     limits.follow(known)
@@ -54,7 +56,7 @@ export function startSentinel(
       host.others.forget()
       for (const { name, project, networks, containers } of host.records.loaded())
         if (project !== null && networks.size + containers.size > 0)
-          tell({ project: name, cause: 'firewall changed' })
+          tell({ project: name, cause: 'firewall changed', echo: true })
     }, SETTLE_MS)
   })
   timer.unref()

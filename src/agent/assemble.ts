@@ -20,8 +20,8 @@ export async function assemble(context: AgentContext): Promise<AgentParts> {
   // Before anything looks at cgroups: what it sees depends on the mounts made here.
   await prepareHost(kernel, layout)
   const host = await linuxHost({ ...context, kernel })
-  // In time for the first plan, while the command still reads its file. Who needs it hears what is wrong.
-  host.others.look().catch(() => {})
+  // In time for the first plan, while the command still reads its file.
+  host.others.lookAgain()
   await removeStrayStorage(host)
   await keepLogs(host)
   return {

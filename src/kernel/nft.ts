@@ -36,9 +36,10 @@ export async function nftApply(
 export async function nftList(
   kernel: Kernel,
   commands: readonly string[],
+  { terse = false }: { /** Without what is in sets. */ readonly terse?: boolean } = {},
 ): Promise<readonly unknown[] | null> {
   const text = commands.join('; ')
-  const result = await kernel.run('nft', ['-j', text])
+  const result = await kernel.run('nft', [...(terse ? ['-t'] : []), '-j', text])
   if (result.exitCode !== 0) {
     const { reason } = refusal(result.stderr)
     if (reason === 'no such file or directory') return null

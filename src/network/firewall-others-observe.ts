@@ -6,32 +6,40 @@ import { BRIDGES, FIREWALLD, nameOf, type OtherChain, type OtherRule } from './f
 export async function observeOthers(kernel: Kernel): Promise<readonly OtherChain[]> {
   const objects = ((await nftList(kernel, ['list chains'])) ?? []) as readonly NftObject[]
   const chains = objects.flatMap(({ chain }) => (chain === undefined ? [] : baseChain(chain)))
-  return Promise.all(
-    chains.map(async (chain) => {
-      const rules = await rulesOf(kernel, chain)
-      const named = new Set(rules.flatMap(({ goesTo }) => goesTo ?? []))
-      const targets = [...named].filter((name) => WORD.test(name))
-      const ends = await Promise.all(
-        targets.map(async (name) => endsAll(await rulesOf(kernel, { ...chain, chain: name }))),
-      )
-      // As with `-j LOGDROP`: written in one chain, for all that reach the end of another.
-      const deadly = new Set(targets.filter((_, index) => ends[index]))
-      return {
-        ...chain,
-        rules: rules.map((rule) => ({
-          ...rule,
-          stops: rule.stops || (rule.goesTo !== null && deadly.has(rule.goesTo)),
-        })),
-      }
-    }),
+  const tables = new Set(chains.map(({ family, table }) => `${family} ${table}`))
+  const rules = new Map(
+    (await Promise.all([...tables].map((table) => rulesOf(kernel, table)))).flatMap((one) => [
+      ...one,
+    ]),
   )
+  return chains.map((chain) => {
+    // As with `-j LOGDROP`: written in one chain, for all that reach the end of another.
+    const isDeadly = (target: string | null): boolean =>
+      target !== null && endsAll(rules.get(nameOf({ ...chain, chain: target })) ?? [])
+    const own = rules.get(nameOf(chain)) ?? []
+    return {
+      ...chain,
+      rules: own.map((rule) => ({ ...rule, stops: rule.stops || isDeadly(rule.goesTo) })),
+    }
+  })
 }
 
-async function rulesOf(kernel: Kernel, chain: OtherChain): Promise<readonly ReadRule[]> {
-  const listed = (await nftList(kernel, [`list chain ${nameOf(chain)}`])) ?? []
-  return (listed as readonly NftObject[]).flatMap(({ rule }) =>
-    rule === undefined ? [] : [otherRule(rule)],
-  )
+/**
+ * Of all chains of a table, by `nameOf`. The whole table: nft 1.0.6 shows only the last one of several chains that it
+ * is asked for, and a process for each is ten beside Docker.
+ */
+async function rulesOf(
+  kernel: Kernel,
+  table: string,
+): Promise<ReadonlyMap<string, readonly ReadRule[]>> {
+  const listed = (await nftList(kernel, [`list table ${table}`], { terse: true })) ?? []
+  const rules = new Map<string, ReadRule[]>()
+  for (const { rule } of listed as readonly NftObject[]) {
+    if (rule === undefined) continue
+    const chain = `${table} ${rule.chain}`
+    rules.set(chain, [...(rules.get(chain) ?? []), otherRule(rule)])
+  }
+  return rules
 }
 
 /** Whether nothing that goes into a chain comes out again, unless one of its rules knows it. */
@@ -74,6 +82,7 @@ interface NftChain {
 }
 
 interface NftRule {
+  readonly chain?: string
   readonly handle?: number
   readonly comment?: string
   readonly expr?: readonly NftExpression[]

@@ -12,7 +12,7 @@ import {
   removeFirewall,
   type ServiceAddress,
 } from '../../network/firewall.ts'
-import type { OtherChain } from '../../network/firewall-others.ts'
+import { isClosed, type OtherChain } from '../../network/firewall-others.ts'
 import { hasAddress6, readNetwork } from '../../network/view.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
 import { expected } from './batch.ts'
@@ -57,6 +57,7 @@ async function applyOne(
       await besideOthers(host, (others) =>
         removeFirewall(host.kernel, { table, project, lifts, others }),
       )
+      host.others.forget()
       await rememberPolicies(host, project, null)
       return null
     }
@@ -72,7 +73,11 @@ async function applyOne(
     const policed = policyFacets(all, planned)
     const at = { table, project, dnsPort, networks, joined }
     const request = { ...at, published, services, lifts, ...policed }
-    await besideOthers(host, (others) => applyFirewall(host.kernel, { ...request, others }))
+    const seen = await besideOthers(host, (others) =>
+      applyFirewall(host.kernel, { ...request, others }),
+    )
+    // What is there now is not what was seen. Looked at while containers start, not when the next command waits.
+    if (seen.some((chain) => isClosed(chain, { table, dnsPort }))) host.others.lookAgain()
     await rememberPolicies(host, project, planned)
     const removal = serviceAddressBatch(gone.map((at) => ({ ...at, verb: 'del' })))
     await ipBatch(host.kernel, removal, { goneIsFine: true })
@@ -88,28 +93,30 @@ async function applyOne(
 const isEmpty = ({ networks, published, services, policies }: FirewallStep['args']): boolean =>
   networks.length + published.length + services.length === 0 && policies === undefined
 
-/** With rules in the chains of others; where somebody forbids that, without them. */
+/** With rules in the chains of others, which are returned; where somebody forbids that, without them. */
 async function besideOthers(
   host: LinuxHost,
   apply: (others: readonly OtherChain[]) => Promise<void>,
-): Promise<void> {
+): Promise<readonly OtherChain[]> {
   const seen = await host.others.look()
-  // What is written there now is not what was seen.
-  if (seen.length > 0) host.others.forget()
   try {
-    return await apply(seen)
+    await apply(seen)
+    return seen
   } catch (error) {
     if (expected(error)?.code !== 'network' || seen.length === 0) throw error
   }
+  // It may have been about what is there no more.
+  host.others.forget()
   const now = await host.others.look()
   try {
     await apply(now)
+    return now
   } catch {
     // Its own error is told by the next line, where there is one.
     await apply([])
     host.others.refuse(now)
+    return []
   }
-  host.others.forget()
 }
 
 /** What of others will stand in the way of containers that get a network now. */

@@ -59,6 +59,12 @@ export class Others {
     this.#seen = null
   }
 
+  /** For who asks next; what is wrong is told then. */
+  lookAgain(): void {
+    this.forget()
+    this.look().catch(() => {})
+  }
+
   /** Their owner lets nobody else write: not asked again by this agent. */
   refuse(chains: readonly OtherChain[]): void {
     for (const chain of chains) this.#refused.add(nameOf(chain))

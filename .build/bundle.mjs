@@ -26,29 +26,34 @@ const common = {
   logLevel: 'warning',
 }
 
-/** commander starts programs for a kind of subcommand that pak has not: the module is 9 ms of every command. */
-const laterChildProcess = {
-  name: 'later-child-process',
+/**
+ * Modules of Node that most commands load and never use, at 10 ms each: crypto, and child_process, which commander asks
+ * for (it starts programs for a kind of subcommand that pak has not). They are loaded when a function of theirs is called.
+ */
+const later = {
+  name: 'later',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^node:child_process$/ }, ({ importer }) =>
-      importer.includes('/node_modules/commander/')
-        ? { path: 'child_process', namespace: 'later' }
-        : null,
-    )
-    onLoad({ filter: /.*/, namespace: 'later' }, () => ({
-      contents: "exports.spawn = (...args) => require('node:child_process').spawn(...args)",
+    onResolve({ filter: /^node:(child_process|crypto)$/ }, ({ path, importer, namespace }) => {
+      const isOurs = path === 'node:child_process' && !importer.includes('/node_modules/commander/')
+      return namespace === 'later' || isOurs ? null : { path: path.slice(5), namespace: 'later' }
+    })
+    onLoad({ filter: /.*/, namespace: 'later' }, async ({ path }) => ({
+      contents: Object.entries(await import(`node:${path}`))
+        .filter(([name, value]) => name !== 'default' && typeof value === 'function')
+        .map(([name]) => `exports.${name} = (...args) => require('node:${path}').${name}(...args)`)
+        .join('\n'),
     }))
   },
 }
 
 /** One file each: what commands are, and what the agent is. */
-for (const [name, entry] of [
-  ['main', 'src/cli/main.ts'],
-  ['agent', 'src/agent/main.ts'],
+for (const [name, entry, plugins] of [
+  ['main', 'src/cli/main.ts', [later]],
+  ['agent', 'src/agent/main.ts', []],
 ])
   await build({
     ...common,
-    plugins: [laterChildProcess],
+    plugins,
     entryPoints: [path(entry)],
     outfile: `${draft}/${name}.cjs`,
     format: 'cjs',

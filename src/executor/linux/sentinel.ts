@@ -48,16 +48,21 @@ export function startSentinel(
     askPlugins()
   }, LOOK_EVERY_MS)
   let settling: NodeJS.Timeout | null = null
-  const concerns = (events: string): boolean =>
-    events.includes(host.layout.table) || (host.others.known && /forward|input/i.test(events))
-  const table = watchTable(concerns, () => {
-    settling ??= setTimeout(() => {
-      settling = null
-      host.others.forget()
-      for (const { name, project, networks, containers } of host.records.loaded())
-        if (project !== null && networks.size + containers.size > 0)
-          tell({ project: name, cause: 'firewall changed', echo: true })
-    }, SETTLE_MS)
+  let othersChanged = false
+  const settled = () => {
+    settling = null
+    if (othersChanged) host.others.forget()
+    othersChanged = false
+    for (const { name, project, networks, containers } of host.records.loaded())
+      if (project !== null && networks.size + containers.size > 0)
+        tell({ project: name, cause: 'firewall changed', echo: true })
+  }
+  const table = watchTable((events) => {
+    const rest = events.filter((event) => !event.includes(host.layout.table))
+    const hasOthers = host.others.known && rest.some((event) => /forward|input/i.test(event))
+    if (!hasOthers && rest.length === events.length) return
+    othersChanged ||= hasOthers
+    settling ??= setTimeout(settled, SETTLE_MS)
   })
   timer.unref()
   return {

@@ -7,10 +7,7 @@ const LONGEST_RETRY_MS = 300_000
  * `nft monitor` (nft(8)) says what goes from the ruleset. It dies with the agent, also with one that is
  * killed; where it cannot run, the loop's timer finds what is missing, later.
  */
-export function watchTable(
-  concerns: (events: string) => boolean,
-  onChange: () => void,
-): Disposable {
+export function watchTable(onEvents: (events: readonly string[]) => void): Disposable {
   let child: ChildProcess | null = null
   let retry: NodeJS.Timeout | null = null
   let closed = false
@@ -23,7 +20,7 @@ export function watchTable(
     monitor.stdout.on('data', (chunk: Buffer) => {
       delayMs = FIRST_RETRY_MS
       // A name cut in two by the buffer is one of many lines: a flush says it again for each chain and set.
-      if (concerns(chunk.toString('utf8'))) onChange()
+      onEvents(chunk.toString('utf8').split('\n'))
     })
     monitor.once('error', () => again(monitor))
     monitor.once('close', () => again(monitor))

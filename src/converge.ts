@@ -1,6 +1,6 @@
 import { PakError } from './errors.ts'
 import { type ApplyResult, apply } from './executor/apply.ts'
-import type { Executor } from './executor/executor.ts'
+import type { Executor, InspectScope } from './executor/executor.ts'
 import type { DesiredState } from './model/desired.ts'
 import type { ApplyEvent } from './model/events.ts'
 import type { ObservedState } from './model/observed.ts'
@@ -15,6 +15,8 @@ export interface Convergence {
   readonly load: () => Promise<DesiredState | null>
   /** Pure: `plan`, `planDown` or `planAction`. */
   readonly decide: (desired: DesiredState | null, observed: ObservedState) => Plan
+  /** How much of the machine is looked at; all of it without a word. */
+  readonly scope?: Pick<InspectScope, 'drift'>
   readonly signal: AbortSignal
 }
 
@@ -60,6 +62,7 @@ export async function survey({
   executor,
   load,
   decide,
+  scope = {},
   signal,
 }: Convergence): Promise<Survey> {
   // The file is read while the machine is looked at: neither waits for the other.
@@ -67,7 +70,7 @@ export async function survey({
   const images = async () => imageReferences(await loading)
   const [desired, observed] = await Promise.all([
     loading,
-    executor.inspect({ project, images }, signal),
+    executor.inspect({ ...scope, project, images }, signal),
   ])
   const decided = decide(desired, observed)
   const request = { desired, observed, steps: decided.steps }

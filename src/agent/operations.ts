@@ -176,6 +176,7 @@ export async function down(
   beginAnew(shop, project)
   const { result } = await perform(shop, {
     ...workOf(project, 'down', caller),
+    scope: { drift: false },
     order: async () => ({
       desired: desired ?? (await shop.kept.read(project)),
       decide: (wanted, observed) => planDown(wanted, observed, options),

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { converge } from '../converge.ts'
+import { type Convergence, converge } from '../converge.ts'
 import { PakError } from '../errors.ts'
 import type { ApplyResult } from '../executor/apply.ts'
 import type { EndedRun } from '../executor/linux/settle.ts'
@@ -41,6 +41,7 @@ export interface Work {
   readonly project: string
   readonly verb: Verb
   readonly cause: string
+  readonly scope?: Convergence['scope']
   readonly signal: AbortSignal
   /** Ends only what waits. */
   readonly hurry?: AbortSignal
@@ -91,6 +92,7 @@ export async function perform(shop: Workshop, work: Work): Promise<Finished> {
           return known(order).decide(wanted, observed)
         },
         signal,
+        ...(work.scope === undefined ? {} : { scope: work.scope }),
       },
       {
         concurrency: CONCURRENCY,

@@ -66,6 +66,8 @@ export interface InspectScope {
   readonly images?: () => Promise<readonly string[]>
   /** `containers`: records and processes only, for lists; networks and firewall are then as recorded. */
   readonly only?: 'containers'
+  /** `false`: for a plan that only takes away, what is not as pak made it is not looked for. */
+  readonly drift?: false
 }
 
 export interface PreflightRequest {

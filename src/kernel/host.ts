@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { renameSync, unlinkSync } from 'node:fs'
+import { renameSync, rmdirSync, unlinkSync } from 'node:fs'
 import * as fs from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -246,7 +246,7 @@ async function realPath(path: string): Promise<string> {
 }
 
 async function removeTree(...all: readonly string[]): Promise<void> {
-  const paths = all.flatMap(withoutFile)
+  const paths = all.filter((path) => !removeNow(path))
   if (paths.length === 0) return
   // rm(1) knows --one-file-system, node:fs does not: a mount that is still there must survive its folder.
   const result = await run('rm', ['-rf', '--one-file-system', '--', ...paths], {
@@ -256,15 +256,16 @@ async function removeTree(...all: readonly string[]): Promise<void> {
     throw new PakError('storage', `remove \`${paths.join('`, `')}\`: ${result.stderr.trim()}`)
 }
 
-/** A plain file needs no program: nothing is left of the path then. */
-function withoutFile(path: string): readonly string[] {
-  try {
-    unlinkSync(path)
-    return []
-  } catch (error) {
-    return isMissing(error) ? [] : [path]
-  }
-}
+/** A plain file and an empty folder need no program. True: nothing is left of the path. */
+const removeNow = (path: string): boolean =>
+  [rmdirSync, unlinkSync, rmdirSync].some((removal) => {
+    try {
+      removal(path)
+      return true
+    } catch (error) {
+      return isMissing(error)
+    }
+  })
 
 async function removeFolder(path: string): Promise<boolean> {
   try {

@@ -32,9 +32,9 @@ import { lookAtTunnels } from './tunnels.ts'
 /** One project, from the records and from the kernel, side by side. Changes nothing. */
 export async function inspectProject(host: LinuxHost, scope: InspectScope): Promise<ObservedState> {
   const records = await host.records.of(scope.project)
-  if (scope.only !== 'containers')
-    await Promise.all([lookAtTunnels(host), lookAtCni(host, records)])
-  const drift = scope.only === 'containers' ? NONE : differences(host, records)
+  const seeks = seeksDrift(scope)
+  if (seeks) await Promise.all([lookAtTunnels(host), lookAtCni(host, records)])
+  const drift = seeks ? differences(host, records) : NONE
   const [containers, record, firewall, images] = await Promise.all([
     Promise.all(
       byName(records.containers).map((record) => observeContainer(host, scope, { record, drift })),
@@ -60,15 +60,19 @@ export async function inspectProject(host: LinuxHost, scope: InspectScope): Prom
 
 type Publication = Omit<FirewallPort, 'container'>
 
+const seeksDrift = ({ only, drift }: InspectScope): boolean =>
+  only !== 'containers' && drift !== false
+
 const NONE: Differences = { networks: new Map(), containers: new Map() }
 
 async function observeContainer(
   host: LinuxHost,
-  { project, only }: InspectScope,
+  scope: InspectScope,
   { record, drift }: { readonly record: ContainerRecord; readonly drift: Differences },
 ): Promise<ObservedContainer> {
+  const { project } = scope
   const status = await statusOf(host, project, record)
-  const runs = only !== 'containers' && status.state !== 'created' && status.state !== 'stopped'
+  const runs = seeksDrift(scope) && status.state !== 'created' && status.state !== 'stopped'
   const limits = runs ? await limitDrift(host, project, record) : []
   return {
     name: record.name,
@@ -97,11 +101,11 @@ const hooksAreDue = (record: ContainerRecord): boolean =>
 async function observeProject(
   host: LinuxHost,
   { project }: ProjectRecords,
-  { project: name, only }: InspectScope,
+  scope: InspectScope,
 ): Promise<ObservedState['record']> {
   if (project === null) return null
-  const cgroup = host.layout.projectCgroup(name)
-  const drift = only === 'containers' ? [] : await host.cgroups.drift(cgroup, project.limits)
+  const cgroup = host.layout.projectCgroup(scope.project)
+  const drift = seeksDrift(scope) ? await host.cgroups.drift(cgroup, project.limits) : []
   return { limits: project.limits, drift }
 }
 

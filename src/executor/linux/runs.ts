@@ -17,6 +17,8 @@ import type { ContainerRecord, Exit, Run } from './records.ts'
 /** Exit code of a container that ended where nobody could see it: the machine went down. */
 const UNSEEN = -1
 const MONITOR_LIMIT_MS = 2_000
+/** Fifty that are waited for together would keep a processor busy with looking. */
+const LONGEST_PAUSE_MS = 16
 
 /** The run that the record names, or one that a killed agent had no time to write down. */
 export async function currentRun(host: LinuxHost, record: ContainerRecord): Promise<Run | null> {
@@ -82,12 +84,12 @@ export async function exitOf(
 async function awaitExitCode(host: LinuxHost, { id }: ContainerRecord): Promise<number | null> {
   const bundle = host.layout.bundle(id)
   const deadline = performance.now() + MONITOR_LIMIT_MS
-  for (;;) {
-    const monitor = Number(await host.kernel.readText(join(bundle, 'conmon.pid')))
+  const monitor = Number(await host.kernel.readText(join(bundle, 'conmon.pid')))
+  for (let pauseMs = 2; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
     const watched = monitor > 1 && (await identify(host.kernel, monitor)) !== null
     const seen = await readExitCode(host.kernel, { exitDir: host.layout.exits, id })
     if (seen !== null || !watched || performance.now() > deadline) return seen
-    await new Promise((resolve) => setTimeout(resolve, 2))
+    await new Promise((resolve) => setTimeout(resolve, pauseMs))
   }
 }
 

@@ -18,6 +18,8 @@ export interface Kernel {
    * container can make slow. `null` also for what the kernel does not count.
    */
   readNow(path: string): string | null
+  /** Whether such a file says what it said before (`null`: it was not there), and nothing is made in memory for that. */
+  saysStill(path: string, before: Uint8Array | null): boolean
   /** How a file of any length begins; `null` when there is none. */
   readHead(path: string, mostBytes: number): Promise<string | null>
   /** `list` without waiting, for the same folders; not sorted. */

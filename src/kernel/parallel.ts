@@ -21,6 +21,8 @@ export function runParallel(
   const width = argumentLists[0]?.length ?? 0
   if (width === 0 || argumentLists.some((list) => list.length !== width))
     throw new Error(`run \`${file}\` in parallel: argument lists differ in length`)
+  const [only, ...more] = argumentLists
+  if (only !== undefined && more.length === 0) return kernel.run(file, only, options)
   const input = `${argumentLists.flat().join('\0')}\0`
   const counts = ['--max-args', String(width), '--max-procs', String(parallel)]
   return kernel.run('xargs', ['--null', '--exit', ...counts, '--', file], { ...options, input })

@@ -12,6 +12,19 @@ const ABSENT = new Set(['ENOENT', 'ENODEV', 'ESRCH', 'ENOTDIR', 'EINVAL', 'EOPNO
 
 /** See `Kernel.readNow`. */
 export function readNow(path: string): string | null {
+  const size = fill(path)
+  return size === null ? null : buffer.toString('utf8', 0, size)
+}
+
+/** See `Kernel.saysStill`. */
+export function saysStill(path: string, before: Uint8Array | null): boolean {
+  const size = fill(path)
+  if (size === null || before === null) return size === before
+  return size === before.length && buffer.compare(before, 0, size, 0, size) === 0
+}
+
+/** Bytes of the file, now in the buffer; `null` when there is none. */
+function fill(path: string): number | null {
   try {
     const fd = fs.openSync(path, 'r')
     try {
@@ -20,7 +33,7 @@ export function readNow(path: string): string | null {
       // than a page was all there is.
       for (let more = size; more > PAGE_BYTES / 8 && size < MOST_BYTES; size += more)
         more = fs.readSync(fd, buffer, size, MOST_BYTES - size, null)
-      return buffer.toString('utf8', 0, size)
+      return size
     } finally {
       fs.closeSync(fd)
     }

@@ -22,6 +22,7 @@ function paperKernel({ files = {}, programs = {} }: PaperHost): Kernel {
     },
     readText: async (path) => files[path] ?? null,
     readNow: (path) => files[path] ?? null,
+    saysStill: () => false,
     readHead: async () => null,
     listNow: () => [],
     readBelow: async () => null,

@@ -48,8 +48,12 @@ function machine(spec: ContainerSpec = WIRED) {
     asked.add(path)
     return files.get(path) ?? null
   }
-  const evidence = () =>
-    soundness.evidence({ layout, kernel: { readNow } }, { record, run: RUN }, ports)
+  const saysStill = (path: string, before: Uint8Array | null) => {
+    asked.add(path)
+    return Buffer.compare(Buffer.from(files.get(path) ?? '?'), before ?? Buffer.from('?')) === 0
+  }
+  const kernel = { readNow, saysStill }
+  const evidence = () => soundness.evidence({ layout, kernel }, { record, run: RUN }, ports)
   return {
     files,
     ports,
@@ -64,10 +68,7 @@ function machine(spec: ContainerSpec = WIRED) {
       const found = evidence()
       if (found !== null) soundness.remember(found)
     },
-    isKnown: () => {
-      const found = evidence()
-      return found !== null && soundness.isKnown(found)
-    },
+    isKnown: () => soundness.isKnown({ layout, kernel }, record, ports),
   }
 }
 

@@ -1,4 +1,5 @@
 import { staysAlive } from '../../kernel/process.ts'
+import { kindOf } from '../../model/network-kind.ts'
 import type { Drift } from '../../model/observed.ts'
 import { checkAttachment } from '../../network/cni/chain.ts'
 import { parseResult } from '../../network/cni/result.ts'
@@ -6,6 +7,7 @@ import { hasAddress6, readNetwork } from '../../network/view.ts'
 import { asked, type CniEnd, chainOf, cniEndsOf } from './cni.ts'
 import { inTurn, lookKey } from './cni-state.ts'
 import type { LinuxHost } from './host.ts'
+import { networksFor } from './joined.ts'
 import { mayDo } from './lost-mounts.ts'
 import { keepNetns } from './netns.ts'
 import type { CniRecord, ContainerRecord, ProjectRecords, Run } from './records.ts'
@@ -18,6 +20,7 @@ export async function lookAtCni(
   host: LinuxHost,
   { name: project, containers }: ProjectRecords,
 ): Promise<void> {
+  if (![...networksFor(host, project).values()].some(({ spec }) => kindOf(spec) === 'cni')) return
   for (const record of containers.values()) {
     const { run } = record
     if (run === null || !staysAlive(host.kernel, run)) continue

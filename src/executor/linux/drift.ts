@@ -47,8 +47,8 @@ export function differences(
     networks: new Map([...ground.broken].filter(([name]) => records.networks.has(name))),
     containers: new Map(
       running.flatMap((one) => {
+        if (soundness?.isKnown(host, one.record, ground.ports)) return []
         const evidence = soundness?.evidence(host, one, ground.ports) ?? null
-        if (evidence !== null && soundness?.isKnown(evidence)) return []
         if (!staysAlive(host.kernel, one.run)) return []
         const drift = containerDrift(host, one, { project: records.name, ground })
         if (drift.length > 0) return [[one.record.name, drift] as const]

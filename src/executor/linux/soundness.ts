@@ -6,7 +6,7 @@ import { mayDo } from './lost-mounts.ts'
 import type { ContainerRecord, Run } from './records.ts'
 
 interface Host extends Pick<LinuxHost, 'layout'> {
-  readonly kernel: Pick<Kernel, 'readNow'>
+  readonly kernel: Pick<Kernel, 'readNow' | 'saysStill'>
 }
 
 interface Running {
@@ -18,7 +18,8 @@ interface Running {
 export interface Evidence {
   readonly record: ContainerRecord
   readonly places: Places
-  readonly texts: readonly (string | boolean | null)[]
+  /** Of each file; `null`: it is not there. */
+  readonly texts: readonly (Uint8Array | null)[]
 }
 
 interface Places {
@@ -34,28 +35,31 @@ interface Places {
 export class Soundness {
   readonly #known = new Map<string, Evidence>()
 
-  /** Taken before a look in full, so that nothing that changes during it is taken for sound. `ports`: see `Ground`. */
-  evidence(
-    host: Host,
-    { record, run }: Running,
-    ports: ReadonlyMap<string, ReadonlySet<string>>,
-  ): Evidence | null {
-    // A frozen one can be thawed without a trace in these files.
-    if (record.paused === true) return null
+  /** Whether all still says what it said then. `ports`: see `Ground`. */
+  isKnown({ kernel }: Host, record: ContainerRecord, ports: Ports): boolean {
     const known = this.#known.get(record.id)
-    const places = known?.record === record ? known.places : placesOf(host, { record, run })
-    // Nor do these files tell of all that makes an interface that does not hang on a bridge of pak's.
-    if (places.ends.some(({ network }) => !ports.has(network))) return null
-    const texts = [
-      ...places.files.map((path) => host.kernel.readNow(path)),
-      ...places.ends.map(({ network, name }) => ports.get(network)?.has(name) === true),
-    ]
-    return { record, places, texts }
+    return (
+      known?.record === record &&
+      hangs(known.places, ports) &&
+      known.places.files.every((path, index) => kernel.saysStill(path, known.texts[index] ?? null))
+    )
   }
 
-  isKnown({ record, texts }: Evidence): boolean {
-    const known = this.#known.get(record.id)
-    return known?.record === record && known.texts.every((text, index) => text === texts[index])
+  /**
+   * Taken before a look in full, so that nothing that changes during it is taken for sound. `null`: these files do not
+   * tell enough.
+   */
+  evidence(host: Host, { record, run }: Running, ports: Ports): Evidence | null {
+    // A frozen one can be thawed without a trace in these files.
+    if (record.paused === true) return null
+    const places = placesOf(host, { record, run })
+    // Nor do they tell of all that makes an interface that does not hang on a bridge of pak's.
+    if (!hangs(places, ports)) return null
+    const texts = places.files.map((path) => {
+      const text = host.kernel.readNow(path)
+      return text === null ? null : Buffer.from(text)
+    })
+    return { record, places, texts }
   }
 
   remember(evidence: Evidence): void {
@@ -67,6 +71,12 @@ export class Soundness {
     for (const id of this.#known.keys()) if (!ids.has(id)) this.#known.delete(id)
   }
 }
+
+type Ports = ReadonlyMap<string, ReadonlySet<string>>
+
+/** Whether each end is where it belongs. */
+const hangs = ({ ends }: Places, ports: Ports): boolean =>
+  ends.every(({ network, name }) => ports.get(network)?.has(name) === true)
 
 /** proc_pid_mountstats(5) has each mount, in half of the time that `mountinfo` takes. */
 function placesOf(host: Host, { record, run: { pid } }: Running): Places {

@@ -1,6 +1,6 @@
 import { type FSWatcher, watch } from 'node:fs'
 import type { LinuxHost } from './host.ts'
-import type { ProjectRecords } from './records.ts'
+import type { ContainerRecord, ProjectRecords } from './records.ts'
 
 /** Files in which limits are; the others there change all the time, or say what is used. */
 const LIMIT_FILE =
@@ -14,6 +14,7 @@ export interface LimitWatch extends Disposable {
 /** inotify(7) tells of writes into cgroup files as of any others: no reading, and no waiting for a timer. */
 export function watchLimits(host: LinuxHost, onWrite: (project: string) => void): LimitWatch {
   const watchers = new Map<string, FSWatcher>()
+  const known = new WeakMap<ContainerRecord, readonly string[]>()
   const close = (folder: string) => {
     watchers.get(folder)?.close()
     watchers.delete(folder)
@@ -33,7 +34,7 @@ export function watchLimits(host: LinuxHost, onWrite: (project: string) => void)
   }
   return {
     follow(projects) {
-      const wanted = new Map(projects.flatMap((records) => foldersOf(host, records)))
+      const wanted = new Map(projects.flatMap((records) => foldersOf(host, known, records)))
       for (const folder of [...watchers.keys()]) if (!wanted.has(folder)) close(folder)
       for (const [folder, project] of wanted) if (!watchers.has(folder)) open(folder, project)
     },
@@ -43,14 +44,19 @@ export function watchLimits(host: LinuxHost, onWrite: (project: string) => void)
   }
 }
 
+/** `known`: a record that changes is another one, so that paths are made once for each. */
 function foldersOf(
   { layout, cgroups }: LinuxHost,
+  known: WeakMap<ContainerRecord, readonly string[]>,
   { name, containers }: ProjectRecords,
 ): readonly (readonly [string, string])[] {
   const running = [...containers.values()].filter(({ run }) => run !== null)
-  const paths = [
-    layout.projectCgroup(name),
-    ...running.map((record) => layout.cgroup(name, record.name)),
-  ]
-  return paths.flatMap((path) => cgroups.folders(path).map((folder) => [folder, name] as const))
+  const own = (record: ContainerRecord) => {
+    const folders = known.get(record) ?? cgroups.folders(layout.cgroup(name, record.name))
+    known.set(record, folders)
+    return folders
+  }
+  return [...cgroups.folders(layout.projectCgroup(name)), ...running.flatMap(own)].map(
+    (folder) => [folder, name] as const,
+  )
 }

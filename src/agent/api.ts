@@ -10,7 +10,7 @@ import { createVolume, removeVolume } from './api-volumes.ts'
 import type { Desk } from './desk.ts'
 import { explain } from './explain.ts'
 import { LineWriter, RequestError, readJson, refuseBrowsers, sendError, sendJson } from './http.ts'
-import { act, type Caller, down, planUp, up } from './operations.ts'
+import { act, down, planUp, up } from './operations.ts'
 import {
   parseActionRequest,
   parseDownRequest,
@@ -26,6 +26,7 @@ import {
 } from './requests.ts'
 import { rollback } from './rollback.ts'
 import type { CopyPlace, ResultLine } from './wire.ts'
+import type { Caller } from './work.ts'
 
 /** The agent's HTTP server, not listening yet. */
 export function apiServer(desk: Desk): Server {

@@ -3,7 +3,8 @@ import type { DesiredState, Network } from '../model/desired.ts'
 import { NO_LIMITS } from '../model/limits.ts'
 import { foreignName, SHARED } from '../model/shared.ts'
 import type { Desk } from './desk.ts'
-import { type Caller, down, requireDone, up } from './operations.ts'
+import { down, requireDone, up } from './operations.ts'
+import { NOBODY } from './work.ts'
 
 /**
  * Networks made by hand are those of a project without a file: what is wanted of it is what was made and
@@ -64,18 +65,16 @@ const NOTHING: DesiredState = {
   volumes: [],
 }
 
-const CALLER: Caller = { signal: new AbortController().signal, report: () => {} }
-
 async function settle({ shop }: Desk, desired: DesiredState): Promise<void> {
   const options = { removeVolumes: false, removeOrphans: true, graceMs: null, detached: true }
   const result =
     desired.networks.length === 0
-      ? await down(shop, SHARED, { desired: null, options }, CALLER)
+      ? await down(shop, SHARED, { desired: null, options }, NOBODY)
       : await up(
           shop,
           SHARED,
           Promise.resolve({ desired, options: UP, expectedPlan: null }),
-          CALLER,
+          NOBODY,
         )
   requireDone('network', result)
 }

@@ -1,3 +1,5 @@
+import type { ChangeKind } from '../executor/executor.ts'
+
 const FIRST_RETRY_MS = 500
 const LONGEST_RETRY_MS = 60_000
 /** A burst of changes (twenty containers exit together) becomes one pass. */
@@ -18,10 +20,17 @@ export interface PassOutcome {
 }
 
 export interface LoopOptions {
-  /** `hurry` fires when a user's operation waits for it to end. */
-  readonly pass: (project: string, cause: string, hurry: AbortSignal) => Promise<PassOutcome>
+  readonly pass: (project: string, why: Why) => Promise<PassOutcome>
   /** A pass that rejected: a bug or a host in trouble. It is tried again. */
   readonly onError: (project: string, error: unknown) => void
+}
+
+export interface Why {
+  readonly cause: string
+  /** Not everything need be looked at: see `ChangeKind`. */
+  readonly onlyStatus: boolean
+  /** Fires when a user's operation waits for this pass to end. */
+  readonly hurry: AbortSignal
 }
 
 interface Lane {
@@ -42,7 +51,8 @@ interface Lane {
 
 interface Pending {
   readonly cause: string
-  readonly echo: boolean
+  readonly isEcho: boolean
+  readonly onlyStatus: boolean
   /** `null`: it waits for its turn. */
   timer: NodeJS.Timeout | null
 }
@@ -75,23 +85,24 @@ export class Loop implements AsyncDisposable {
     })
   }
 
-  /** Something may have changed: look again soon. `echo`: see `HostChange`. */
-  enqueue(
-    project: string,
-    cause: string,
-    { echo = false }: { readonly echo?: boolean } = {},
-  ): void {
+  /** Something may have changed: look again soon. */
+  enqueue(project: string, cause: string, kind: ChangeKind = 'form'): void {
     if (this.#closed) return
     const lane = this.#lane(project)
     const { pending } = lane
-    if (pending !== null && (echo || !pending.echo)) return
-    if (pending?.timer === null) {
-      lane.pending = { cause, echo, timer: null }
+    const isNews = pending === null || (pending.isEcho && kind !== 'echo')
+    const why = {
+      cause: isNews ? cause : pending.cause,
+      isEcho: kind === 'echo' && (pending?.isEcho ?? true),
+      onlyStatus: kind === 'status' && (pending?.onlyStatus ?? true),
+    }
+    if (pending !== null && (!isNews || pending.timer === null)) {
+      lane.pending = { ...why, timer: pending.timer }
       return
     }
-    if (pending !== null) clearTimeout(pending.timer)
-    const delayMs = Math.max(quietFor(lane, echo), retryDelay(lane.failures))
-    this.#passAfter(project, lane, { cause, echo, delayMs })
+    if (pending?.timer != null) clearTimeout(pending.timer)
+    const delayMs = Math.max(quietFor(lane, why.isEcho), retryDelay(lane.failures))
+    this.#passAfter(project, lane, { ...why, delayMs })
   }
 
   /** Whether anything is being done, or waits for its turn. */
@@ -131,17 +142,17 @@ export class Loop implements AsyncDisposable {
 
   async #pass(project: string, lane: Lane): Promise<void> {
     if (this.#closed || lane.pending === null) return
-    const { cause, echo } = lane.pending
-    const delayMs = quietFor(lane, echo)
+    const { timer: _, isEcho, ...why } = lane.pending
+    const delayMs = quietFor(lane, isEcho)
     // An operation has come in between.
-    if (delayMs > 0) return this.#passAfter(project, lane, { cause, echo, delayMs })
+    if (delayMs > 0) return this.#passAfter(project, lane, { ...why, isEcho, delayMs })
     lane.pending = null
     if (lane.wake !== null) clearTimeout(lane.wake)
     lane.wake = null
     let ok = false
     lane.hurry = new AbortController()
     try {
-      const outcome = await this.#options.pass(project, cause, lane.hurry.signal)
+      const outcome = await this.#options.pass(project, { ...why, hurry: lane.hurry.signal })
       ok = outcome.ok
       this.#wakeAt(project, lane, outcome.wakeAt)
     } finally {
@@ -157,7 +168,7 @@ export class Loop implements AsyncDisposable {
     if (at === null || this.#closed) return
     // setTimeout takes 31 bits; a far date is looked at again in a day.
     const delayMs = Math.min(Math.max(0, at.getTime() - Date.now()), 86_400_000)
-    lane.wake = setTimeout(() => this.enqueue(project, 'timer'), delayMs)
+    lane.wake = setTimeout(() => this.enqueue(project, 'timer', 'status'), delayMs)
   }
 
   #inTurn<T>(project: string, lane: Lane, work: () => Promise<T>): Promise<T> {
@@ -189,8 +200,8 @@ export class Loop implements AsyncDisposable {
   }
 }
 
-const quietFor = ({ quietUntil, echoUntil }: Lane, echo: boolean): number =>
-  Math.max(0, (echo ? echoUntil : quietUntil) - performance.now())
+const quietFor = ({ quietUntil, echoUntil }: Lane, isEcho: boolean): number =>
+  Math.max(0, (isEcho ? echoUntil : quietUntil) - performance.now())
 
 const retryDelay = (failures: number): number =>
   failures === 0 ? 0 : Math.min(FIRST_RETRY_MS * 2 ** (failures - 1), LONGEST_RETRY_MS)

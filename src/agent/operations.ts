@@ -9,35 +9,32 @@ import { planDown } from '../plan/down.ts'
 import { withoutService, withoutStart } from '../plan/one-off.ts'
 import { plan } from '../plan/plan.ts'
 import { scopeOf } from '../plan/scope.ts'
-import { type Reported, reportedBy, tolerated } from '../plan/tolerance.ts'
 import { unfinished } from './journal.ts'
 import { keptAfterRemove, keptAfterUp } from './kept.ts'
-import type { PassOutcome } from './loop.ts'
+import type { PassOutcome, Why } from './loop.ts'
+import { nextLook, turn, wholeLookAt } from './turn.ts'
 import { begun, type Conclusion, standing, type Updates } from './updates.ts'
 import { concludeUpdates, readWanted, withFate } from './updating.ts'
 import type {
   ActionRequest,
   DownOptions,
   DownRequest,
-  OperationLine,
   PlanAnswer,
   PlanRequest,
   ResultLine,
   UpOptions,
   UpRequest,
 } from './wire.ts'
-import { type Order, perform, requireSamePlan, type Work, type Workshop } from './work.ts'
+import {
+  type Caller,
+  NOBODY,
+  type Order,
+  perform,
+  requireSamePlan,
+  type Workshop,
+  workOf,
+} from './work.ts'
 
-/** Who listens to an operation, and how it is told to end. */
-export interface Caller {
-  readonly signal: AbortSignal
-  readonly report: (line: OperationLine) => void
-}
-
-/** A whole look for its own sake: what matters sooner tells of itself, see `startSentinel`. */
-const LOOK_EVERY_MS = 60_000
-
-const NOBODY: Caller = { signal: new AbortController().signal, report: () => {} }
 const DOWN: DownOptions = {
   removeVolumes: false,
   removeOrphans: true,
@@ -184,7 +181,10 @@ export async function down(
       onAccepted: () => shop.kept.remove(project),
     }),
   })
-  if (!(await shop.parts.executor.projects()).includes(project)) await shop.kept.sweep(project)
+  if (!(await shop.parts.executor.projects()).includes(project)) {
+    await shop.kept.sweep(project)
+    shop.wholeLooks.delete(project)
+  }
   return resultLine(result, caller.signal)
 }
 
@@ -215,61 +215,29 @@ export async function act(
 export async function pass(
   shop: Workshop,
   project: string,
-  why: { readonly cause: string; readonly hurry: AbortSignal },
+  { cause, onlyStatus, hurry }: Why,
 ): Promise<PassOutcome> {
   const desired = await readWanted(shop, project)
   if (desired === null && unfinished(shop.kept.folder(project)) === 'down') {
     const { ok } = await down(shop, project, { desired: null, options: DOWN }, NOBODY)
     return { ok, wakeAt: null }
   }
-  const { ok, conclusion, observed, plannedAt } = await turn(shop, project, why)
+  const isWhole = !onlyStatus || shop.now().getTime() >= wholeLookAt(shop, project)
+  if (isWhole) shop.wholeLooks.set(project, shop.now().getTime())
+  const { ok, conclusion, observed, plannedAt } = await turn(shop, project, {
+    cause,
+    hurry,
+    isWhole,
+  })
   if (conclusion !== null && conclusion.back.length + conclusion.paused.length > 0)
     return { ok, wakeAt: shop.now() }
   const dueAt = shop.starts.dueAt(project, plannedAt)
-  return { ok, wakeAt: desired === null ? null : nextLook(observed, { plannedAt, dueAt }) }
-}
-
-async function turn(
-  shop: Workshop,
-  project: string,
-  { cause, hurry }: { readonly cause: string; readonly hurry: AbortSignal },
-) {
-  const desired = await readWanted(shop, project)
-  const updates = await shop.kept.readUpdates(project)
-  let plannedAt = shop.now()
-  let found: readonly Reported[] = []
-  const {
-    result,
-    observed,
-    plan: planned,
-  } = await perform(shop, {
-    ...workOf(project, 'loop', NOBODY),
-    cause,
-    hurry,
-    order: async () => ({
-      desired,
-      decide: (wanted, seen) => {
-        plannedAt = shop.now()
-        if (wanted === null) return nothing(project)
-        const options = loopOptions(shop, project, { now: plannedAt, updates })
-        const modes = tolerated(wanted, seen)
-        if (modes.size === 0) return plan(wanted, seen, options)
-        found = reportedBy(plan(wanted, seen, options), modes)
-        const leave = new Set([...options.leave, ...modes.keys()])
-        return plan(wanted, seen, { ...options, leave })
-      },
-      onAccepted: async () => {},
-    }),
-  })
-  shop.events.add(shop.contest.count(planned, plannedAt))
-  shop.events.add(shop.reports.news(project, found, plannedAt))
-  const ok = shop.starts.count(planned, result, shop.now())
   return {
     ok,
-    result,
-    observed,
-    plannedAt,
-    conclusion: await concludeUpdates(shop, project, { result }),
+    wakeAt:
+      desired === null
+        ? null
+        : nextLook(observed, { plannedAt, dueAt, wholeAt: wholeLookAt(shop, project) }),
   }
 }
 
@@ -306,35 +274,6 @@ function decideUp(
   }
 }
 
-export const loopOptions = (
-  { contest, starts }: Workshop,
-  project: string,
-  { now, updates }: { readonly now: Date; readonly updates: Updates },
-) =>
-  ({
-    services: null,
-    noDeps: false,
-    forceRecreate: false,
-    removeOrphans: false,
-    removeVolumes: false,
-    cause: 'loop',
-    timeoutMs: null,
-    now: now.toISOString(),
-    waitTimeoutMs: 300_000,
-    leave: contest.leave(project, now),
-    hold: starts.hold(project, now),
-    ...standing(updates),
-  }) as const
-
-export function workOf(
-  project: string,
-  verb: Work['verb'],
-  { signal, report }: Caller,
-): Pick<Work, 'project' | 'verb' | 'cause' | 'signal' | 'onPlan' | 'onEvent'> {
-  const onPlan = (planned: Plan) => report({ type: 'plan', plan: planned })
-  return { project, verb, cause: verb, signal, onPlan, onEvent: report }
-}
-
 export function resultLine(
   { done, failed, skipped }: ApplyResult,
   signal: AbortSignal,
@@ -356,25 +295,4 @@ export function requireDone(operation: string, { ok, failed }: ResultLine): void
   const [first] = failed
   if (first !== undefined) throw errorFromFacts(first.error)
   if (!ok) throw new PakError('apply', `${operation}: not all was done`)
-}
-
-function nothing(project: string): Plan {
-  const summary = { create: 0, update: 0, recreate: 0, remove: 0, start: 0, stop: 0 }
-  return { project, steps: [], summary, warnings: [] }
-}
-
-/**
- * When a restart, or a start that failed, is due that this plan came too early for, though it may be past by now; and now and then
- * at any rate, for drift that nobody tells about.
- */
-function nextLook(
-  { containers }: ObservedState,
-  { plannedAt, dueAt }: { readonly plannedAt: Date; readonly dueAt: Date | null },
-): Date {
-  const times = containers.flatMap(({ status }) =>
-    status.state === 'stopped' && status.restartAt !== null ? [Date.parse(status.restartAt)] : [],
-  )
-  const all = dueAt === null ? times : [...times, dueAt.getTime()]
-  const ahead = all.filter((time) => time > plannedAt.getTime())
-  return new Date(Math.min(plannedAt.getTime() + LOOK_EVERY_MS, ...ahead))
 }

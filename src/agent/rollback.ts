@@ -1,11 +1,12 @@
 import { PakError } from '../errors.ts'
 import type { ObservedState } from '../model/observed.ts'
 import { plan } from '../plan/plan.ts'
-import { beginAnew, type Caller, loopOptions, toTheEnd, workOf } from './operations.ts'
+import { beginAnew, toTheEnd } from './operations.ts'
+import { loopOptions } from './turn.ts'
 import { beforeOf, restored, type Update, type Updates } from './updates.ts'
 import { concludeUpdates, readWanted } from './updating.ts'
 import type { ResultLine, RollbackRequest } from './wire.ts'
-import { perform, type Workshop } from './work.ts'
+import { type Caller, perform, type Workshop, workOf } from './work.ts'
 
 /**
  * Go back to what services were before their last update; empty: all that were updated.

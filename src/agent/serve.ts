@@ -44,11 +44,13 @@ export async function serve(options: ServeOptions): Promise<Desk> {
   const { roots, kernel } = options
   const socket = join(roots.runRoot, 'pak.sock')
   const opened: { loop: Loop | null } = { loop: null }
-  const shop = await openShop(options, (project) => opened.loop?.enqueue(project, 'health'))
+  const shop = await openShop(options, (project) =>
+    opened.loop?.enqueue(project, 'health', 'status'),
+  )
   const loop = openLoop(shop)
   opened.loop = loop
-  const watching = shop.parts.executor.watch(({ project, cause, ...how }) =>
-    loop.enqueue(project, cause, how),
+  const watching = shop.parts.executor.watch(({ project, cause, kind }) =>
+    loop.enqueue(project, cause, kind),
   )
   const names = new AbortController()
   const departure = new Departure({
@@ -118,6 +120,7 @@ async function openShop(
     reports: new Reports(),
     failpoint: () => failpoint(kernel, roots.runRoot),
     starts: new FailedStarts(),
+    wholeLooks: new Map(),
     now,
   }
 }
@@ -136,7 +139,7 @@ function parseSnapshot(text: string | null): ReturnType<Prober['snapshot']> {
 
 function openLoop(shop: Workshop): Loop {
   return new Loop({
-    pass: (project, cause, hurry) => pass(shop, project, { cause, hurry }),
+    pass: (project, why) => pass(shop, project, why),
     onError: (project, error) => {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
       process.stderr.write(`${new Date().toISOString()} project ${project}: ${text}\n`)

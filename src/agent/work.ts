@@ -18,6 +18,7 @@ import { PlanRecord } from './plan-record.ts'
 import type { Prober } from './prober.ts'
 import type { Reports } from './reports.ts'
 import type { RestartMemory } from './restarts.ts'
+import type { OperationLine } from './wire.ts'
 
 /** At most this many things of one kind are under way at once: more only wait for the kernel. */
 const CONCURRENCY = 8
@@ -32,10 +33,20 @@ export interface Workshop {
   readonly contest: Contest
   readonly reports: Reports
   readonly starts: FailedStarts
+  /** Project -> when the loop last looked at all of it, in milliseconds since the epoch. */
+  readonly wholeLooks: Map<string, number>
   readonly now: () => Date
   /** For one plan: to be called at each event of its steps. See `failpoint`. */
   readonly failpoint: () => () => void
 }
+
+/** Who listens to an operation, and how it is told to end. */
+export interface Caller {
+  readonly signal: AbortSignal
+  readonly report: (line: OperationLine) => void
+}
+
+export const NOBODY: Caller = { signal: new AbortController().signal, report: () => {} }
 
 export interface Work {
   readonly project: string
@@ -138,7 +149,7 @@ function hasChecks(desired: DesiredState | null, observed: ObservedState | null)
 
 /** Look again, so that what has just been started is checked. */
 export async function refreshHealth(shop: Workshop, project: string): Promise<void> {
-  shop.prober.sync(await shop.parts.executor.inspect({ project }))
+  shop.prober.sync(await shop.parts.executor.inspect({ project, only: 'containers' }))
 }
 
 async function settleEnds(shop: Workshop, project: string): Promise<void> {
@@ -259,4 +270,13 @@ export function requireSamePlan(expected: Plan | null, plan: Plan): void {
   throw new PakError('plan_stale', `up \`${plan.project}\`: the machine has moved since the plan`, {
     hint: 'look at a new plan with pak plan',
   })
+}
+
+export function workOf(
+  project: string,
+  verb: Work['verb'],
+  { signal, report }: Caller,
+): Pick<Work, 'project' | 'verb' | 'cause' | 'signal' | 'onPlan' | 'onEvent'> {
+  const onPlan = (planned: Plan) => report({ type: 'plan', plan: planned })
+  return { project, verb, cause: verb, signal, onPlan, onEvent: report }
 }

@@ -66,7 +66,10 @@ export interface InspectScope {
   readonly images?: () => Promise<readonly string[]>
   /** `containers`: records and processes only, for lists; networks and firewall are then as recorded. */
   readonly only?: 'containers'
-  /** `false`: for a plan that only takes away, what is not as pak made it is not looked for. */
+  /**
+   * `false`: what is not as pak made it is not looked for, and the firewall is as it was when it was last looked
+   * at, unless it is known to have changed since. For a plan that only takes away, or that answers an end.
+   */
   readonly drift?: false
 }
 
@@ -95,9 +98,14 @@ export interface HostChange {
   readonly project: string
   /** For the journal and the log: `container exited`, `timer`. */
   readonly cause: string
-  /** An operation of pak's own brings the same about: after one, nobody is waiting for it. */
-  readonly echo?: true
+  readonly kind: ChangeKind
 }
+
+/**
+ * `status`: something has ended, or has become healthy or not, and nothing else need have changed. `form`: something is not as
+ * pak made it. `echo`: the same, but of a kind that an operation of pak's own brings about, too.
+ */
+export type ChangeKind = 'status' | 'form' | 'echo'
 
 export interface ExecRequest {
   readonly project: string

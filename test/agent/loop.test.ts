@@ -39,7 +39,7 @@ test('a pass is told that an operation waits for it', async () => {
   let hurried = false
   await using loop = new Loop({
     ...quiet,
-    pass: (_project, _cause, hurry) =>
+    pass: (_project, { hurry }) =>
       new Promise((resolve) => {
         hurry.addEventListener('abort', () => {
           hurried = true
@@ -67,7 +67,7 @@ test('changes that come together are one pass; one that comes during a pass is a
   const gate = gateway()
   await using loop = new Loop({
     ...quiet,
-    pass: async (_, cause) => {
+    pass: async (_, { cause }) => {
       causes.push(cause)
       if (causes.length === 1) await gate.promise
       return GOOD
@@ -86,14 +86,14 @@ test('the echo of an operation is not looked at at once, what ended during it is
   const causes: string[] = []
   await using loop = new Loop({
     ...quiet,
-    pass: async (_, cause) => {
+    pass: async (_, { cause }) => {
       causes.push(cause)
       return GOOD
     },
   })
   const gate = gateway()
   const operation = loop.exclusive('a', () => gate.promise)
-  loop.enqueue('a', 'table', { echo: true })
+  loop.enqueue('a', 'table', 'echo')
   // By now the echo waits for its turn behind the operation.
   await sleep(20)
   gate.resolve()
@@ -101,9 +101,9 @@ test('the echo of an operation is not looked at at once, what ended during it is
   await sleep(300)
   assert.equal(causes, [])
   loop.enqueue('a', 'end')
-  loop.enqueue('a', 'table', { echo: true })
+  loop.enqueue('a', 'table', 'echo')
   await eventually('a pass for what ended', () => causes.length === 1, { everyMs: 2 })
-  loop.enqueue('a', 'table', { echo: true })
+  loop.enqueue('a', 'table', 'echo')
   await eventually('a pass where nothing went before', () => causes.length === 2, { everyMs: 2 })
   assert.equal(causes, ['end', 'table'])
 })
@@ -112,14 +112,14 @@ test('what ends while an echo waits for its turn is not delayed with it', async 
   const seen: string[] = []
   await using loop = new Loop({
     ...quiet,
-    pass: async (project, cause) => {
+    pass: async (project, { cause }) => {
       seen.push(`${project}: ${cause}`)
       return GOOD
     },
   })
   const gate = gateway()
   const operations = ['a', 'b'].map((name) => loop.exclusive(name, () => gate.promise))
-  for (const name of ['a', 'b']) loop.enqueue(name, 'table', { echo: true })
+  for (const name of ['a', 'b']) loop.enqueue(name, 'table', 'echo')
   await sleep(20)
   loop.enqueue('b', 'end')
   gate.resolve()

@@ -47,7 +47,7 @@ test('a crash shows its exit code, tells whoever watches, and gets a restart whe
   })
   watching[Symbol.dispose]()
   host.flushFirewall('shop')
-  assert.equal(changes, [{ project: 'shop', cause: 'container exited' }])
+  assert.equal(changes, [{ project: 'shop', cause: 'container exited', kind: 'status' }])
   const early = await planOf(SHOP, { cause: 'loop', now: '2026-01-01T00:00:00.999Z' })
   assert.equal(
     early.steps.map(({ op }) => op),

@@ -45,4 +45,5 @@ export async function openDoors(
 ): Promise<void> {
   const { table } = host.layout
   await syncDoors(host.kernel, { table, project, network: firewallNetwork(network) })
+  host.seenTable.forget()
 }

@@ -86,6 +86,8 @@ async function applyOne(
     const outcome = expected(error)
     if (outcome === null) throw error
     return outcome
+  } finally {
+    host.seenTable.forget()
   }
 }
 

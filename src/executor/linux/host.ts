@@ -11,6 +11,7 @@ import type { MountBaseline } from './lost-mounts.ts'
 import type { Others } from './others.ts'
 import type { RecordStore } from './records.ts'
 import type { Resolvers } from './resolvers.ts'
+import type { SeenTable } from './seen-table.ts'
 
 /** What every handler of this executor works with: one door to the kernel, one memory, one clock. */
 export interface LinuxHost {
@@ -25,6 +26,7 @@ export interface LinuxHost {
   readonly security: SecurityHost
   /** Where pak's DNS listens on this host. */
   readonly dnsPort: number
+  readonly seenTable: SeenTable
   /** Chains of other programs at the hooks that containers' packets go through. */
   readonly others: Others
   /** By container id; forgotten with the agent. */

@@ -9,7 +9,6 @@ import type {
 import { ANY_HOST, ANY_HOST6 } from '../../model/port.ts'
 import { isForeign } from '../../model/shared.ts'
 import type { Publication as FirewallPort, ServiceAddress } from '../../network/firewall.ts'
-import { observeFirewall } from '../../network/firewall-observe.ts'
 import { isClosed, nameOf } from '../../network/firewall-others.ts'
 import { projectFirewall } from '../../network/firewall-project.ts'
 import type { InspectScope } from '../executor.ts'
@@ -133,7 +132,7 @@ function observeElsewhere(
 async function observePublished(
   host: LinuxHost,
   own: ProjectRecords,
-  { project, only }: InspectScope,
+  { project, only, drift }: InspectScope,
 ): Promise<ObservedFirewall> {
   if (only === 'containers' || own.project === null)
     return { networks: [], published: [], services: [], closed: [] }
@@ -143,10 +142,11 @@ async function observePublished(
   const { policies: planned } = records.project
   const had = networks.some((record) => Object.keys(serviceAddresses(record)).length > 0)
   const lifts = had || planned !== undefined
+  const question = { lifts, policies: policyTableAsked(host, records) }
   const { table } = host.layout
   const { dnsPort } = host
   const [seen, others] = await Promise.all([
-    observeFirewall(host.kernel, table, { lifts, policies: policyTableAsked(host, records) }),
+    drift === false ? host.seenTable.known(question) : host.seenTable.look(question),
     own.networks.size === 0 ? [] : host.others.look(),
   ])
   const facts = projectFirewall(seen, {

@@ -25,6 +25,7 @@ import { silentLoggers } from './preflight-logging.ts'
 import { projectProcesses } from './processes.ts'
 import { RecordStore } from './records.ts'
 import { Resolvers } from './resolvers.ts'
+import { SeenTable } from './seen-table.ts'
 import { startSentinel } from './sentinel.ts'
 import { projectUsage } from './usage.ts'
 
@@ -65,6 +66,7 @@ export async function linuxHost(options: LinuxOptions): Promise<LinuxHost> {
     security: await securityHost(kernel, options.runtime),
     images: imageStore(layout.images, kernel),
     dnsPort: options.dnsPort,
+    seenTable: new SeenTable(kernel, layout.table),
     others: new Others(kernel),
     mountBaselines: new Map(),
     tunnels: new Map(),
@@ -103,7 +105,11 @@ function watchHost(host: LinuxHost, onChange: Parameters<Executor['watch']>[0]):
   const exits = watch(host.layout.exits, (_event, file) => {
     const found = file === null ? null : host.records.find(file)
     if (found !== null)
-      onChange({ project: found.project, cause: `container ${found.record.name} exited` })
+      onChange({
+        project: found.project,
+        cause: `container ${found.record.name} exited`,
+        kind: 'status',
+      })
   })
   const warn = (error: unknown) => process.emitWarning(`watch for OOM kills: ${String(error)}`)
   const oom = host.cgroups.version === 1 ? watchOom(host, warn) : null

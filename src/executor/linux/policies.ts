@@ -53,7 +53,9 @@ export async function admitToPolicies(host: LinuxHost, projectName: string): Pro
     policies: wanted.name,
   })
   const lines = policyScript(wanted, policies)
-  if (lines.length > 0) await nftApply(host.kernel, `${lines.join('\n')}\n`)
+  if (lines.length === 0) return
+  await nftApply(host.kernel, `${lines.join('\n')}\n`)
+  host.seenTable.forget()
 }
 
 /** The table to look at; `null`: there are no policies. */

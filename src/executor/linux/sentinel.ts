@@ -27,7 +27,7 @@ export function startSentinel(
   const told = new Map<string, { readonly text: string; readonly times: number }>()
   const soundness = new Soundness()
   const limits = watchLimits(host, (project) =>
-    tell({ project, cause: 'limits written', echo: true }),
+    tell({ project, cause: 'limits written', kind: 'echo' }),
   )
   const look = () => {
     const known = host.records.loaded().filter(({ project }) => project !== null)
@@ -39,7 +39,7 @@ export function startSentinel(
       const times = before?.text === text ? before.times + 1 : 1
       told.set(records.name, { text, times })
       if (text !== '' && times <= INSISTENCE)
-        tell({ project: records.name, cause: `drift: ${text}` })
+        tell({ project: records.name, cause: `drift: ${text}`, kind: 'form' })
     }
   }
   const askPlugins = pluginLooks(host, onError)
@@ -55,10 +55,11 @@ export function startSentinel(
     othersChanged = false
     for (const { name, project, networks, containers } of host.records.loaded())
       if (project !== null && networks.size + containers.size > 0)
-        tell({ project: name, cause: 'firewall changed', echo: true })
+        tell({ project: name, cause: 'firewall changed', kind: 'echo' })
   }
   const table = watchTable((events) => {
     const rest = events.filter((event) => !event.includes(host.layout.table))
+    if (rest.length < events.length) host.seenTable.forget()
     const hasOthers = host.others.known && rest.some((event) => /forward|input/i.test(event))
     if (!hasOthers && rest.length === events.length) return
     othersChanged ||= hasOthers

@@ -3,6 +3,7 @@ import { PakError } from '../../errors.ts'
 import type { Drift, ObservedState } from '../../model/observed.ts'
 import type { Op, StepOf } from '../../model/plan.ts'
 import type {
+  ChangeKind,
   Executor,
   HostChange,
   InspectScope,
@@ -50,8 +51,8 @@ export function memoryExecutor(options: MemoryOptions = {}): MemoryExecutor {
   const host = memoryHost(options)
   const failures = new Map<string, PakError>()
   const listeners = new Set<(change: HostChange) => void>()
-  const tell = (project: string, cause: string) => {
-    for (const listener of listeners) listener({ project, cause })
+  const tell = (project: string, cause: string, kind: ChangeKind = 'form') => {
+    for (const listener of listeners) listener({ project, cause, kind })
   }
   const state = (project: string, images: readonly string[] = []) =>
     observe(host, project, digests(options.images, images))
@@ -67,7 +68,7 @@ export function memoryExecutor(options: MemoryOptions = {}): MemoryExecutor {
         const restartCount = known.restartCount + again
         return { ...known, restartCount, status: ended(startedAt, { ...how, finishedAt }) }
       })
-      tell(project, 'container exited')
+      tell(project, 'container exited', 'status')
     },
     flushFirewall(project) {
       projectOn(host, project).firewall = NO_FIREWALL

@@ -9,6 +9,7 @@ import type { Op, Plan, Step, StepOf } from '../../src/model/plan.ts'
 import { planDown } from '../../src/plan/down.ts'
 import { imageReferences } from '../../src/plan/images.ts'
 import { plan } from '../../src/plan/plan.ts'
+import { sharedServices } from '../../src/plan/unit.ts'
 import { anyProject, anyUpdate, shuffled } from './arbitrary.ts'
 import { OPTIONS, text, world } from './build.ts'
 
@@ -270,9 +271,17 @@ async function runOne<O extends Op>(host: Executor, op: O, step: Step & StepOf<O
 
 function assertStartOrder(state: DesiredState, planned: Plan): void {
   const at = positions(planned, 'container.start')
-  for (const { name, dependsOn } of state.services)
-    for (const dependency of dependsOn)
-      assert.ok(last(at, dependency.service) < first(at, name), `${name}: ${text(planned)}`)
+  const batched = updated(planned)
+  for (const { name, dependsOn, container } of state.services)
+    for (const { service } of dependsOn) {
+      // Who lives in the namespaces of one replica goes with that one through its service's update.
+      const lender = planned.steps.findIndex(
+        ({ op, on }) => op === 'container.start' && on === `service/${service}/1`,
+      )
+      const goesAlong = batched.has(service) && sharedServices(container).includes(service)
+      const before = goesAlong && lender >= 0 ? lender : last(at, service)
+      assert.ok(before < first(at, name), `${name}: ${text(planned)}`)
+    }
 }
 
 function assertStopOrder(state: DesiredState, planned: Plan): void {

@@ -13,6 +13,8 @@ export const HOST_PROGRAMS: Readonly<Record<string, string>> = {
   zstd: 'zstd',
   ps: 'procps',
   dig: 'dnsutils',
+  // For the emulated machine, which has this one's programs and a kernel with WireGuard.
+  wg: 'wireguard-tools',
   iptables: 'iptables',
   '/usr/lib/cni/bridge': 'containernetworking-plugins',
 }

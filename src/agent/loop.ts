@@ -7,7 +7,7 @@ const GAP_MS = 25
 /** What has ended during an operation is looked at when the operation is over. */
 const REST_MS = 150
 /**
- * What an operation does comes back as changes that the kernel tells of: one look, and not while the next
+ * What an operation or a pass does comes back as changes that the kernel tells of: one look, and not while the next
  * command of a script asks for one of its own.
  */
 const ECHO_MS = 1_000
@@ -49,10 +49,8 @@ interface Lane {
   echoUntil: number
 }
 
-interface Pending {
-  readonly cause: string
+interface Pending extends Pick<Why, 'cause' | 'onlyStatus'> {
   readonly isEcho: boolean
-  readonly onlyStatus: boolean
   /** `null`: it waits for its turn. */
   timer: NodeJS.Timeout | null
 }
@@ -158,7 +156,7 @@ export class Loop implements AsyncDisposable {
     } finally {
       lane.hurry = null
       lane.quietUntil = performance.now() + GAP_MS
-      lane.echoUntil = lane.quietUntil
+      lane.echoUntil = performance.now() + ECHO_MS
       lane.failures = ok ? 0 : lane.failures + 1
       if (!ok) this.enqueue(project, 'retry')
     }

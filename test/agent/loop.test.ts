@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { keptAfterRemove, keptAfterUp } from '../../src/agent/kept.ts'
-import { Loop } from '../../src/agent/loop.ts'
+import { Loop, type Why } from '../../src/agent/loop.ts'
 import { eventually } from '../support/eventually.ts'
 import { project, serviceOf } from './parts.ts'
 
@@ -82,15 +82,19 @@ test('changes that come together are one pass; one that comes during a pass is a
   assert.equal(causes, ['one', 'four'])
 })
 
+/** A loop that writes down its passes. */
+function recording(): { readonly loop: Loop; readonly seen: readonly string[] } {
+  const seen: string[] = []
+  const pass = async (project: string, { cause, onlyStatus }: Why) => {
+    seen.push(`${project}: ${cause}${onlyStatus ? ', only the status' : ''}`)
+    return GOOD
+  }
+  return { loop: new Loop({ ...quiet, pass }), seen }
+}
+
 test('the echo of an operation is not looked at at once, what ended during it is', async () => {
-  const causes: string[] = []
-  await using loop = new Loop({
-    ...quiet,
-    pass: async (_, { cause }) => {
-      causes.push(cause)
-      return GOOD
-    },
-  })
+  const { loop: own, seen } = recording()
+  await using loop = own
   const gate = gateway()
   const operation = loop.exclusive('a', () => gate.promise)
   loop.enqueue('a', 'table', 'echo')
@@ -99,24 +103,15 @@ test('the echo of an operation is not looked at at once, what ended during it is
   gate.resolve()
   await operation
   await sleep(300)
-  assert.equal(causes, [])
-  loop.enqueue('a', 'end')
-  loop.enqueue('a', 'table', 'echo')
-  await eventually('a pass for what ended', () => causes.length === 1, { everyMs: 2 })
-  loop.enqueue('a', 'table', 'echo')
-  await eventually('a pass where nothing went before', () => causes.length === 2, { everyMs: 2 })
-  assert.equal(causes, ['end', 'table'])
+  assert.equal(seen, [])
+  loop.enqueue('a', 'end', 'status')
+  await eventually('a pass', () => seen.length === 1, { everyMs: 2 })
+  assert.equal(seen, ['a: end'])
 })
 
 test('what ends while an echo waits for its turn is not delayed with it', async () => {
-  const seen: string[] = []
-  await using loop = new Loop({
-    ...quiet,
-    pass: async (project, { cause }) => {
-      seen.push(`${project}: ${cause}`)
-      return GOOD
-    },
-  })
+  const { loop: own, seen } = recording()
+  await using loop = own
   const gate = gateway()
   const operations = ['a', 'b'].map((name) => loop.exclusive(name, () => gate.promise))
   for (const name of ['a', 'b']) loop.enqueue(name, 'table', 'echo')
@@ -126,6 +121,17 @@ test('what ends while an echo waits for its turn is not delayed with it', async 
   await Promise.all(operations)
   await eventually('a pass for each', () => seen.length === 2, { everyMs: 2 })
   assert.equal(seen, ['b: end', 'a: table'])
+})
+
+test('only the status is looked at when all that is behind a pass is an end', async () => {
+  const { loop: own, seen } = recording()
+  await using loop = own
+  loop.enqueue('a', 'end', 'status')
+  loop.enqueue('a', 'another', 'status')
+  loop.enqueue('b', 'end', 'status')
+  loop.enqueue('b', 'drift', 'form')
+  await eventually('a pass for each', () => seen.length === 2, { everyMs: 2 })
+  assert.equal(seen, ['a: end, only the status', 'b: end'])
 })
 
 test('a pass that fails is tried again, later and later; a user wipes that', async () => {

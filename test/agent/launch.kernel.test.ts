@@ -10,6 +10,7 @@ import type { Roots } from '../../src/agent/parts.ts'
 import { isNewer } from '../../src/agent/version.ts'
 import { PakError } from '../../src/errors.ts'
 import { hostKernel } from '../../src/kernel/host.ts'
+import { identify } from '../../src/kernel/process.ts'
 import { eventually } from '../support/eventually.ts'
 import { DOWN, project, testRoots, UP } from './parts.ts'
 
@@ -30,7 +31,8 @@ async function parentOf(pid: number): Promise<number> {
   return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1])
 }
 
-const isThere = (pid: number): boolean => existsSync(`/proc/${pid}`)
+/** A zombie is gone: this process reaps its own children only once it gets round to it. */
+const isThere = async (pid: number): Promise<boolean> => (await identify(hostKernel, pid)) !== null
 
 needsRoot('many starters at once start one agent', async () => {
   await using roots = await testRoots()
@@ -38,7 +40,7 @@ needsRoot('many starters at once start one agent', async () => {
   const pids = await Promise.all(agents.map(async (agent) => (await agent.status()).pid))
   assert.is(new Set(pids).size, 1)
   await agents[0]?.stop()
-  assert.not(pids.some(isThere))
+  for (const pid of pids) assert.not(await isThere(pid))
   assert.is(await connectAgent(roots), null)
 })
 
@@ -66,7 +68,7 @@ needsRoot('killed, it is back, and requests of the meantime are answered', async
   assert.is.not(answers[0].pid, pid)
   await eventually('the project is back', async () => (await agent.containers('shop')).length === 1)
   for await (const _ of agent.down('shop', { desired: null, options: DOWN }));
-  assert.not(isThere(answers[0].pid))
+  assert.not(await isThere(answers[0].pid))
 })
 
 needsRoot('after the last down no file is left, and no process', async () => {
@@ -78,7 +80,7 @@ needsRoot('after the last down no file is left, and no process', async () => {
   for await (const _ of agent.up('shop', request));
   for await (const _ of agent.down('shop', { desired: null, options: DOWN }));
   assert.not(existsSync(roots.runRoot))
-  assert.not(isThere(pid) || isThere(supervisor))
+  assert.not((await isThere(pid)) || (await isThere(supervisor)))
   assert.equal(await hostKernel.list(join(roots.root, 'projects')), [])
 })
 
@@ -86,7 +88,7 @@ needsRoot('with nothing to do it leaves by itself, and a client brings it back',
   await using roots = await testRoots()
   const agent = await launch(roots)
   const { pid } = await agent.status()
-  await eventually('it left', () => !isThere(pid) && !existsSync(roots.runRoot))
+  await eventually('it left', async () => !(await isThere(pid)) && !existsSync(roots.runRoot))
   assert.is.not((await agent.status()).pid, pid)
   await agent.stop()
 })
@@ -114,7 +116,7 @@ needsRoot('SIGTERM to the supervisor ends both, and the socket goes', async () =
   const { pid } = await agent.status()
   const supervisor = await parentOf(pid)
   process.kill(supervisor, 'SIGTERM')
-  await eventually('both ended', () => !isThere(pid) && !isThere(supervisor))
+  await eventually('both ended', async () => !(await isThere(pid)) && !(await isThere(supervisor)))
   assert.is(await connectAgent(roots), null)
   assert.not(existsSync(join(roots.runRoot, 'pak.sock')))
 })

@@ -61,8 +61,11 @@ async function main(): Promise<number> {
   if (!built) return close(addTotals(totals, ONE_FAILED), 'npm run build')
   for (const file of touching)
     totals = addTotals(totals, await runTouching(file, options.withCensus))
-  if (options.inVm && touching.length > 0)
-    totals = addTotals(totals, await runInVm(PROJECT, touching, options.pattern))
+  if (options.inVm && touching.length > 0) {
+    const inVm = await runInVm(PROJECT, touching, options.pattern)
+    totals = addTotals(totals, inVm.totals)
+    failures.push(...inVm.failures)
+  }
   return close(totals)
 }
 

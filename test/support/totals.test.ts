@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { closingLine, judge, parseClosingLine } from './totals.ts'
+import { closingLine, judge, parseClosingLine, repeatedFailures } from './totals.ts'
 
 const SOURCE = "import { test } from 'uvu'\ntest('a', () => {})\ntest.run()\n"
 const ending = (total: number, passed: number, skipped: number) =>
@@ -55,6 +55,15 @@ test('the closing line is read back, the last one counts', () => {
   const totals = { passed: 12, failed: 1, skipped: 3 }
   assert.equal(parseClosingLine(`1 passed, 0 failed, 0 skipped\n${closingLine(totals)}\n`), totals)
   assert.is(parseClosingLine('ok'), null)
+})
+
+test('what failed inside another runner is found where it says it once more', () => {
+  const inline = 'FAIL a.test.ts  1 passed, 1 failed, 0 skipped  2.0 s\n     FAIL  "x"\n     at x\n'
+  const repeated = 'FAIL a.test.ts\n     FAIL  "x"\n     at x'
+  const output = `ok   b.test.ts\n${inline}${repeated}\n1 passed, 1 failed, 0 skipped\n`
+  assert.is(repeatedFailures(output).join('\n'), repeated)
+  assert.equal(repeatedFailures('ok   b.test.ts\n1 passed, 0 failed, 0 skipped\n'), [])
+  assert.equal(repeatedFailures('no closing line'), [])
 })
 
 test.run()

@@ -25,6 +25,22 @@ export function parseClosingLine(output: string): Totals | null {
   return { passed: Number(found[1]), failed: Number(found[2]), skipped: Number(found[3]) }
 }
 
+/**
+ * What a runner said once more just before its closing line: from the first heading of a failure that is
+ * no line of a file's own totals. Empty when nothing failed.
+ */
+export function repeatedFailures(output: string): readonly string[] {
+  const lines = output.split('\n')
+  const last = lines.findLastIndex((line) => parseClosingLine(line) !== null)
+  const told = lines.slice(0, Math.max(last, 0))
+  const begin = told.findLastIndex((line) => /^\S/.test(line) && !isHeading(line)) + 1
+  const first = told.findIndex((line, index) => index >= begin && isHeading(line))
+  return first < 0 ? [] : told.slice(first)
+}
+
+const isHeading = (line: string): boolean =>
+  line.startsWith('FAIL ') && !/ \d+ passed, \d+ failed, \d+ skipped /.test(line)
+
 /** What a test file's process showed of itself. */
 export interface FileOutcome {
   readonly source: string

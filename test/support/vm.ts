@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { TestFile } from './files.ts'
 import { runProcess } from './process.ts'
 import { SKIP_MARK } from './skip.ts'
-import { addTotals, NO_TOTALS, parseClosingLine, type Totals } from './totals.ts'
+import { addTotals, NO_TOTALS, parseClosingLine, repeatedFailures, type Totals } from './totals.ts'
 
 /** Exit status of test/vm/run when this machine cannot run the emulated one. */
 const CANNOT_RUN = 125
@@ -12,13 +12,19 @@ const TIMEOUT_MS = Number(process.env['PAK_VM_SECONDS'] ?? 2700) * 1000
 /** Emulation keeps a CPU busy for each machine; a machine wants 4 GiB, most of it only if asked. */
 const MACHINES = Math.max(1, Math.min(2, availableParallelism(), Math.floor(freemem() / 5e9)))
 
+export interface VmOutcome {
+  readonly totals: Totals
+  /** What failed, for the end of the whole output: the machines end at different times. */
+  readonly failures: readonly string[]
+}
+
 /** The same files under a real kernel with pure cgroup v2, divided among machines, and their totals. */
 export async function runInVm(
   projectFolder: string,
   files: readonly TestFile[],
   pattern: string,
-): Promise<Totals> {
-  if (process.env['PAK_VM'] === '1') return NO_TOTALS
+): Promise<VmOutcome> {
+  if (process.env['PAK_VM'] === '1') return { totals: NO_TOTALS, failures: [] }
   const machines = Math.min(MACHINES, files.length)
   process.env['PAK_TEST_BUILT'] = '1'
   console.log(
@@ -29,8 +35,11 @@ export async function runInVm(
     files: files.filter((_, place) => place % machines === index),
     args: ['--shard', `${index + 1}/${machines}`, ...(pattern === '' ? [] : [pattern])],
   }))
-  const totals = await Promise.all(shards.map((shard) => runShard(projectFolder, shard)))
-  return totals.reduce(addTotals, NO_TOTALS)
+  const outcomes = await Promise.all(shards.map((shard) => runShard(projectFolder, shard)))
+  return {
+    totals: outcomes.map(({ totals }) => totals).reduce(addTotals, NO_TOTALS),
+    failures: outcomes.flatMap(({ failures }) => failures),
+  }
 }
 
 interface Shard {
@@ -39,7 +48,7 @@ interface Shard {
   readonly args: readonly string[]
 }
 
-async function runShard(projectFolder: string, { name, files, args }: Shard): Promise<Totals> {
+async function runShard(projectFolder: string, { name, files, args }: Shard): Promise<VmOutcome> {
   const { output, exitCode } = await runProcess(join(projectFolder, 'test/vm/run-tests'), args, {
     cwd: projectFolder,
     timeoutMs: TIMEOUT_MS + 120_000,
@@ -48,12 +57,16 @@ async function runShard(projectFolder: string, { name, files, args }: Shard): Pr
   if (exitCode === CANNOT_RUN) {
     const reason = output.trim().split('\n').at(-1) ?? 'no reason given'
     console.log(`${SKIP_MARK} ${files.length} files in the emulated machine: ${reason}`)
-    return { ...NO_TOTALS, skipped: files.length }
+    return { totals: { ...NO_TOTALS, skipped: files.length }, failures: [] }
   }
-  const totals = parseClosingLine(output.replaceAll('\r', ''))
-  if (totals !== null && (exitCode === 0 || totals.failed > 0)) return totals
+  const plain = output.replaceAll('\r', '')
+  const totals = parseClosingLine(plain)
+  const failures = repeatedFailures(plain).map((line) => `${name}: ${line}`)
+  if (totals !== null && (exitCode === 0 || totals.failed > 0)) return { totals, failures }
   const reason =
     exitCode === 124 || exitCode === null ? 'its time is up' : `exit status ${exitCode}`
-  console.log(`FAIL ${name}: ${reason}`)
-  return addTotals(totals ?? NO_TOTALS, { ...NO_TOTALS, failed: 1 })
+  return {
+    totals: addTotals(totals ?? NO_TOTALS, { ...NO_TOTALS, failed: 1 }),
+    failures: [...failures, `FAIL ${name}: ${reason}`],
+  }
 }

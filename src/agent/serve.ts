@@ -60,6 +60,8 @@ export async function serve(options: ServeOptions): Promise<Desk> {
     close: async () => {
       server.close()
       server.closeIdleConnections()
+      // Whoever is still being answered does not keep the connection.
+      server.keepAliveTimeout = 1
       beat?.[Symbol.dispose]()
       watching[Symbol.dispose]()
       shop.prober[Symbol.dispose]()

@@ -12,7 +12,7 @@ import { hostLacks, testUnless } from '../support/skip.ts'
 
 // pak as a program, before an agent whose host is in memory: what is said and which exit status it has.
 
-const MAIN = join(import.meta.dirname, '../../src/cli/main.ts')
+const PAK = join(import.meta.dirname, '../../dist/pak.js')
 const AGENT = join(import.meta.dirname, '../agent/memory-agent.ts')
 const TSX = ['--import', import.meta.resolve('tsx')]
 
@@ -41,7 +41,7 @@ async function sandbox({ agent }: { readonly agent: boolean }) {
   const client = agent ? await ensureAgent(roots, undefined, { program }) : null
   await fs.writeFile(join(folder, 'pak.yaml'), MANIFEST)
   const start = (args: readonly string[]) =>
-    spawn(process.execPath, [...TSX, MAIN, ...args], {
+    spawn(process.execPath, [PAK, ...args], {
       cwd: folder,
       env: { ...baseEnvironment(), PAK_ROOT: roots.root, PAK_RUN_ROOT: roots.runRoot },
     })
@@ -199,7 +199,7 @@ test('a reader that goes away ends pak without a word', async () => {
   const line = '2026-01-01T00:00:00.000000000Z stdout F x\n'
   await fs.writeFile(join(folder, 'shop-web-1.log'), line.repeat(100_000))
   const script = '"$@" 2>err | head -1; echo $PIPESTATUS'
-  const command = [process.execPath, ...TSX, MAIN, 'logs', '--root', join(pak.folder, 'root')]
+  const command = [process.execPath, PAK, 'logs', '--root', join(pak.folder, 'root')]
   const options = { cwd: pak.folder, encoding: 'utf8' } as const
   const output = execFileSync('bash', ['-c', script, 'bash', ...command], options)
   assert.is(output, 'web-1 | x\n0\n')

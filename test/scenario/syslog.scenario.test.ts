@@ -92,6 +92,38 @@ testUnless(
   },
 )
 
+/** Long enough that lines of before and of after the agent's end are many. */
+const PACED = 900
+/** What came by the second before a crash may come once more: where sending has got to is written down once a second. */
+const MOST_REPEATED = 500
+
+testUnless(test, lacking, 'an agent that is killed amid sending loses no line', async () => {
+  await using pak = await stage()
+  const port = await freePort()
+  await using server = await listen(port)
+  const script = `i=0; while [ $$i -lt ${PACED} ]; do i=$$((i+1)); echo line $$i; sleep 0.01; done; exec sleep 100000`
+  await pak.write(
+    'pak.yaml',
+    `name: paktsys\ncontainers:\n  web:\n    ${runs(script)}\n    network_mode: none\n    logging: { driver: syslog, options: { syslog-address: "tcp://127.0.0.1:${port}" } }\n`,
+  )
+  await pak.ok(['up', '-d'])
+  const all = Array.from({ length: PACED }, (_, index) => `line ${index + 1}`)
+  for (const share of [0.2, 0.5]) {
+    await eventually('lines on their way', () => server.got.length > share * PACED)
+    const { pid } = await pak.json<{ readonly pid: number }>(['agent', 'status'])
+    process.kill(pid, 'SIGKILL')
+  }
+  const last = all.at(-1) ?? ''
+  await eventually('the last line', () => texts(server.got).includes(last), { withinMs: 30_000 })
+  const got = texts(server.got)
+  const lost = all.filter((line) => !got.includes(line))
+  assert.equal(lost, [])
+  assert.ok(got.length - all.length < MOST_REPEATED, `${got.length - all.length} came again`)
+  // Each starts again where it had got to, and goes on in order.
+  const first = got.filter((line, index) => got.indexOf(line) === index)
+  assert.equal(first, all)
+})
+
 testUnless(
   test,
   lacksPerl,

@@ -12,7 +12,7 @@ mkdir -p /tmp/w/cgi-bin
 echo $$VERSION > /tmp/w/index.html
 printf '#!/bin/sh\\necho Content-type: text/plain\\necho\\nsleep 0.3\\necho $$VERSION\\n' > /tmp/w/cgi-bin/slow
 chmod +x /tmp/w/cgi-bin/slow
-trap 'sleep 1; exit 0' TERM
+trap 'sleep 1; while pidof slow >/dev/null; do sleep 0.1; done; exit 0' TERM
 httpd -f -p 80 -h /tmp/w & wait`
 
 /** Asks by name, several at a time, each request on a connection of its own; writes down what came of it. */

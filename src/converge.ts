@@ -76,7 +76,8 @@ export async function survey({
   const request = { desired, observed, steps: decided.steps }
   const [problems, cautions] = await Promise.all([
     executor.preflight(request, signal),
-    executor.cautions(request),
+    // What a user may want to know, and nobody reads of a look at states alone.
+    scope.drift === false ? [] : executor.cautions(request),
   ])
   const plan = { ...decided, warnings: [...decided.warnings, ...cautions] }
   return { desired, observed, plan, problems }

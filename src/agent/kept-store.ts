@@ -9,6 +9,10 @@ import type { Update, Updates } from './updates.ts'
 export class KeptStore {
   readonly #kernel: Kernel
   readonly #projects: string
+  /** Only the agent writes these files, and only here: what it has read or written is what they say. */
+  readonly #known = new Map<string, DesiredState>()
+  /** How often one of them was written or removed: what is read across that may be of before. */
+  #changes = 0
 
   constructor(kernel: Kernel, root: string) {
     this.#kernel = kernel
@@ -25,14 +29,23 @@ export class KeptStore {
   }
 
   async read(project: string): Promise<DesiredState | null> {
+    const known = this.#known.get(project)
+    if (known !== undefined) return known
+    const changes = this.#changes
     const text = await this.#kernel.readText(this.#path(project))
-    // Only the agent writes it, whole or not at all.
-    return text === null ? null : (JSON.parse(text) as DesiredState)
+    if (text === null) return null
+    // Written whole or not at all.
+    const desired = JSON.parse(text) as DesiredState
+    if (changes === this.#changes) this.#known.set(project, desired)
+    return desired
   }
 
   async write(project: string, desired: DesiredState): Promise<void> {
     await this.#kernel.makeFolder(this.folder(project), 0o700)
+    this.#forget(project)
     await this.#kernel.replaceFile(this.#path(project), JSON.stringify(desired))
+    this.#forget(project)
+    this.#known.set(project, desired)
   }
 
   async readUpdates(project: string): Promise<Updates> {
@@ -55,12 +68,14 @@ export class KeptStore {
   }
 
   async remove(project: string): Promise<void> {
+    this.#forget(project)
     await rm(this.#path(project), { force: true })
     await rm(this.#updatesPath(project), { force: true })
   }
 
   /** What the agent itself wrote for a project that has no record any more. */
   async sweep(project: string): Promise<void> {
+    this.#forget(project)
     const journal = journalPath(this.folder(project))
     for (const path of [
       this.#path(project),
@@ -71,6 +86,11 @@ export class KeptStore {
     ])
       await rm(path, { force: true })
     await rmdir(this.folder(project)).catch(() => {})
+  }
+
+  #forget(project: string): void {
+    this.#known.delete(project)
+    this.#changes += 1
   }
 
   #updatesPath(project: string): string {

@@ -2,6 +2,7 @@ import type { ObservedState } from '../model/observed.ts'
 import type { Plan } from '../model/plan.ts'
 import { plan } from '../plan/plan.ts'
 import { type Reported, reportedBy, tolerated } from '../plan/tolerance.ts'
+import { startsFrom } from '../plan/verdict.ts'
 import { standing, type Updates } from './updates.ts'
 import { concludeUpdates, readWanted } from './updating.ts'
 import { NOBODY, perform, type Workshop, workOf } from './work.ts'
@@ -96,7 +97,7 @@ export function nextLook(
   }: { readonly plannedAt: Date; readonly dueAt: Date | null; readonly wholeAt: number },
 ): Date {
   const times = containers.flatMap(({ status }) =>
-    status.state === 'stopped' && status.restartAt !== null ? [Date.parse(status.restartAt)] : [],
+    status.state === 'stopped' && status.restartAt !== null ? [startsFrom(status.restartAt)] : [],
   )
   const all = dueAt === null ? times : [...times, dueAt.getTime()]
   const ahead = all.filter((time) => time > plannedAt.getTime())

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { renameSync, rmdirSync, unlinkSync } from 'node:fs'
+import { readdirSync, renameSync, rmdirSync, unlinkSync } from 'node:fs'
 import * as fs from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -257,8 +257,27 @@ async function removeTree(...all: readonly string[]): Promise<void> {
     throw new PakError('storage', `remove \`${paths.join('`, `')}\`: ${result.stderr.trim()}`)
 }
 
-/** A plain file and an empty folder need no program. True: nothing is left of the path. */
+/** A folder with more in it than this is for rm(1), which nobody waits for meanwhile. */
+const FEW_FILES = 32
+
+/**
+ * A plain file, an empty folder, and one of a few of these need no program. True: nothing is left of the path. A mount,
+ * and what is deeper, is not touched.
+ */
 const removeNow = (path: string): boolean =>
+  removeOne(path) || (fewIn(path).every((name) => removeOne(join(path, name))) && removeOne(path))
+
+function fewIn(path: string): readonly string[] {
+  try {
+    const names = readdirSync(path)
+    return names.length > FEW_FILES ? [] : names
+  } catch {
+    // What it is, and why it cannot be removed, is for rm(1) to say.
+    return []
+  }
+}
+
+const removeOne = (path: string): boolean =>
   [rmdirSync, unlinkSync, rmdirSync].some((removal) => {
     try {
       removal(path)

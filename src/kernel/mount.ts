@@ -112,10 +112,11 @@ export async function hasOwnMounts(kernel: Kernel): Promise<boolean> {
   return first.size > 0 && (await idsOf('self')).every((id) => !first.has(id))
 }
 
-async function missing(
+/** Those of the requests whose target has no mount of that type. */
+export async function missing<T extends Pick<MountRequest, 'type' | 'target'>>(
   kernel: Kernel,
-  requests: readonly MountRequest[],
-): Promise<ReadonlySet<MountRequest>> {
+  requests: readonly T[],
+): Promise<ReadonlySet<T>> {
   const table = new Set((await mountTable(kernel)).map(({ type, target }) => `${type} ${target}`))
   const absent = requests.filter(({ type, target }) => !table.has(`${type} ${target}`))
   if (absent.length === 0) return new Set()

@@ -38,6 +38,8 @@ export interface StepArgs {
     readonly container: string
     /** So many `post_start` hooks are part of it; not there: none. */
     readonly hooks?: number
+    /** RFC 3339: all is prepared, and its process let go when its back-off is over; not there: at once. */
+    readonly notBefore?: string
   }
   /** Signal, grace, kill; then the kernel objects go. Storage and record stay. */
   'container.stop': {

@@ -70,5 +70,6 @@ export function same(a: unknown, b: unknown): boolean {
   return keys.every((key) => Object.hasOwn(b, key) && same(own(a, key), own(b, key)))
 }
 
+/** An own property hides what a prototype has of that name, `__proto__` included. */
 const own = (record: object, key: string): unknown =>
-  Object.getOwnPropertyDescriptor(record, key)?.value ?? null
+  Object.hasOwn(record, key) ? ((record as Readonly<Record<string, unknown>>)[key] ?? null) : null

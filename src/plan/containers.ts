@@ -141,10 +141,18 @@ function beginnings(unit: Unit, at: Context): readonly Step[] {
       ...rivals(wanted, at.holders),
     ]
     const hooks = spec.postStart?.length ?? 0
-    const args = hooks === 0 ? { container } : { container, hooks }
+    const args = { container, ...(hooks === 0 ? {} : { hooks }), ...backOff(unit, at.draft) }
     steps.push(step('container.start', args, { on, because: tasks.start, after }))
   }
   return steps
+}
+
+/** What is left of it: its start begins before that is over. */
+function backOff({ observed, tasks }: Unit, { lookedAt }: Draft): { readonly notBefore?: string } {
+  const status = observed?.status
+  if (lookedAt === undefined || status?.state !== 'stopped' || status.restartAt === null) return {}
+  const isAhead = Date.parse(status.restartAt) > Date.parse(lookedAt)
+  return isAhead && tasks.start?.kind === 'exited' ? { notBefore: status.restartAt } : {}
 }
 
 /** Who stands in does so only when it is its service's turn. */

@@ -17,6 +17,8 @@ export interface Draft {
   readonly stop: StopManner
   /** Of rolling updates, one after the other. Default: none. */
   readonly batches?: readonly Batch[]
+  /** RFC 3339: when the loop looked. Not there: it is a user's plan, which waits for no back-off. */
+  readonly lookedAt?: string
   /** Bound of every wait for a dependency; `null`: nothing waits. */
   readonly waitTimeoutMs: number | null
   readonly warnings: readonly string[]

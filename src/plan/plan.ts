@@ -68,6 +68,7 @@ function draftOf(at: Sides, units: readonly Unit[], how: 'in batches' | 'all at 
       { project: desired.project, leave: options.leave ?? new Set() },
     ),
     stop: { graceMs: options.timeoutMs, signal: null, byUser: false },
+    ...(options.cause === 'loop' ? { lookedAt: options.now } : {}),
     waitTimeoutMs: options.waitTimeoutMs,
     warnings: warningsOf(at, units),
   }

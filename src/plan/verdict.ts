@@ -14,6 +14,12 @@ export interface Case {
   readonly options: PlanOptions
 }
 
+/** So long before its back-off is over a start begins: mounts, namespaces and addresses take about as long. */
+const START_AHEAD_MS = 150
+
+/** When to begin with a start that is due then, RFC 3339; in milliseconds since the epoch. */
+export const startsFrom = (restartAt: string): number => Date.parse(restartAt) - START_AHEAD_MS
+
 /** What has to be done about one replica of a declared service, by itself. */
 export function judge(at: Case): Tasks {
   const { wanted, observed, options } = at
@@ -91,7 +97,7 @@ function startReason(observed: ObservedContainer, options: PlanOptions): Reason 
     if (isCompleted(observed)) return null
     return status.byUser ? { kind: 'requested', by: 'up' } : exited
   }
-  const due = status.restartAt !== null && Date.parse(status.restartAt) <= Date.parse(options.now)
+  const due = status.restartAt !== null && startsFrom(status.restartAt) <= Date.parse(options.now)
   return due ? exited : null
 }
 

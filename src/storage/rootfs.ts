@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { dirname, join } from 'node:path'
 import { PakError } from '../errors.ts'
 import type { Kernel } from '../kernel/kernel.ts'
-import { type MountRequest, mountAll, unmountAll } from '../kernel/mount.ts'
+import { type MountRequest, missing, mountAll, unmountAll } from '../kernel/mount.ts'
 
 export interface RootfsRequest {
   /** Where the root appears; made when it is not there. */
@@ -30,6 +30,11 @@ export async function mountRootfs(
   requests: readonly RootfsRequest[],
   signal?: AbortSignal,
 ): Promise<readonly (PakError | null)[]> {
+  const absent = await withoutRoot(kernel, requests)
+  if (absent.length < requests.length) {
+    const outcomes = await mountRootfs(kernel, absent, signal)
+    return requests.map((request) => outcomes[absent.indexOf(request)] ?? null)
+  }
   const [first] = requests
   if (first === undefined) return []
   const folder = join(dirname(first.folder), `mount-${shortName(first.target)}`)
@@ -64,6 +69,20 @@ export async function unmountRootfs(
   signal?: AbortSignal,
 ): Promise<readonly (PakError | null)[]> {
   return (await unmountAll(kernel, targets, signal)).map(({ error }) => error)
+}
+
+/** A root that an earlier run has left is found by a look at the table, and needs nothing else. */
+async function withoutRoot(
+  kernel: Kernel,
+  requests: readonly RootfsRequest[],
+): Promise<readonly RootfsRequest[]> {
+  const isThere = await Promise.all(requests.map(({ target }) => kernel.exists(target)))
+  const asked = requests.filter((_, index) => isThere[index])
+  if (asked.length === 0) return requests
+  const mounts = new Map(asked.map((one) => [{ type: 'overlay', target: one.target }, one]))
+  const absent = await missing(kernel, [...mounts.keys()])
+  const kept = new Set([...mounts].filter(([mount]) => !absent.has(mount)).map(([, one]) => one))
+  return requests.filter((request) => !kept.has(request))
 }
 
 async function prepare(

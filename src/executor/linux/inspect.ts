@@ -9,7 +9,7 @@ import type {
 import { ANY_HOST, ANY_HOST6 } from '../../model/port.ts'
 import { isForeign } from '../../model/shared.ts'
 import type { Publication as FirewallPort, ServiceAddress } from '../../network/firewall.ts'
-import { isClosed, nameOf } from '../../network/firewall-others.ts'
+import { isClosed, nameOf, type OtherChain } from '../../network/firewall-others.ts'
 import { projectFirewall } from '../../network/firewall-project.ts'
 import type { InspectScope } from '../executor.ts'
 import { lookAtCni } from './cni-look.ts'
@@ -145,9 +145,9 @@ async function observePublished(
   const question = { lifts, policies: policyTableAsked(host, records) }
   const { table } = host.layout
   const { dnsPort } = host
-  const [seen, others] = await Promise.all([
+  const [seen, chains] = await Promise.all([
     drift === false ? host.seenTable.known(question) : host.seenTable.look(question),
-    own.networks.size === 0 ? [] : host.others.look(),
+    own.networks.size === 0 ? [] : othersFor(host, drift),
   ])
   const facts = projectFirewall(seen, {
     project,
@@ -173,12 +173,17 @@ async function observePublished(
       observeAddress(networks, found, ownerOf),
     ),
     ...(planned === undefined ? {} : { policies: observePolicies(host, records, seen) }),
-    closed: others
+    closed: chains
       .filter((chain) => isClosed(chain, { table, dnsPort }))
       .map(nameOf)
       .sort(),
   }
 }
+
+const othersFor = (
+  host: LinuxHost,
+  drift: InspectScope['drift'],
+): Promise<readonly OtherChain[]> => (drift === false ? host.others.lastSeen() : host.others.look())
 
 /**
  * A port of all addresses has a part of each family that its container has on the network. Both are

@@ -21,8 +21,12 @@ export class Others {
   /** Those whose rules pak may touch. Throws `network`. */
   async look(): Promise<readonly OtherChain[]> {
     const fresh = this.#seen !== null && this.#now() - this.#seen.at < FRESH_MS
-    const chains = this.#seen !== null && fresh ? this.#seen.chains : await this.#lookNow()
-    return chains.filter((chain) => !this.#refused.has(nameOf(chain)))
+    return this.#allowed(this.#seen !== null && fresh ? this.#seen.chains : await this.#lookNow())
+  }
+
+  /** As they were at the last look, however long ago: for who has to be quick. Throws `network`. */
+  async lastSeen(): Promise<readonly OtherChain[]> {
+    return this.#seen === null ? this.look() : this.#allowed(this.#seen.chains)
   }
 
   /** One look for all who ask meanwhile. */
@@ -36,6 +40,10 @@ export class Others {
     } finally {
       if (this.#looking === looking) this.#looking = null
     }
+  }
+
+  #allowed(chains: readonly OtherChain[]): readonly OtherChain[] {
+    return chains.filter((chain) => !this.#refused.has(nameOf(chain)))
   }
 
   /** What stays closed, and what a user can do about it. */

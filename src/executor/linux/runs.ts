@@ -14,6 +14,8 @@ import { takeChildren } from './lan-ends.ts'
 import { dropNetns, isNetnsKept } from './netns.ts'
 import type { ContainerRecord, Exit, Run } from './records.ts'
 
+/** What the OCI runtime is told to do, in the bundle. */
+const CONFIG = 'config.json'
 /** Exit code of a container that ended where nobody could see it: the machine went down. */
 const UNSEEN = -1
 const MONITOR_LIMIT_MS = 2_000
@@ -108,17 +110,28 @@ async function unrecordedRun(host: LinuxHost, record: ContainerRecord): Promise<
   return { pid, startTicks, startedAt: record.createdAt, ...dueHooks(record) }
 }
 
-/** Whether there is something of an earlier run left. */
+/** Whether there is anything of an earlier run left, be it a root that waits for the next. */
 export const isHeld = async (
   { kernel, layout }: LinuxHost,
   { id, cni = {} }: ContainerRecord,
 ): Promise<boolean> => Object.keys(cni).length > 0 || (await kernel.exists(layout.bundle(id)))
 
-/** Free everything in the kernel and under the run root that ended containers still hold. */
+/** Whether something of an earlier run has to go before the next: its bundle's configuration goes last. */
+export const hasLeftovers = async (
+  { kernel, layout }: LinuxHost,
+  { id, cni = {} }: ContainerRecord,
+): Promise<boolean> =>
+  Object.keys(cni).length > 0 || (await kernel.exists(join(layout.bundle(id), CONFIG)))
+
+/**
+ * Free everything in the kernel and under the run root that ended containers still hold. `keepRoots`: but not what they
+ * see as `/`, which the next run finds where it is.
+ */
 export async function release(
   host: LinuxHost,
   records: readonly ContainerRecord[],
   context: { readonly concurrency: number; readonly signal: AbortSignal },
+  { keepRoots = false }: { readonly keepRoots?: boolean } = {},
 ): Promise<void> {
   // Giving up half-way would leak: an interrupt does not reach in here, each call has its own bound.
   const whole = { ...context, signal: AbortSignal.timeout(120_000) }
@@ -134,21 +147,27 @@ export async function release(
   const links = await Promise.all(records.map((record) => hostEnds(host, record)))
   const [outcomes, unmounted] = await Promise.all([
     remove(),
-    unmountRootfs(host.kernel, roots),
+    keepRoots ? roots.map(() => null) : unmountRootfs(host.kernel, roots),
     disconnect(host.kernel, links.flat()),
     releaseNetns(host, ids, owing),
   ])
-  await host.kernel.removeTree(
-    ...records
-      .filter((_, index) => unmounted[index] === null && left[index] === null)
-      .flatMap(({ id }) => [
-        host.layout.bundle(id),
-        host.layout.volatileStorage(id),
-        join(host.layout.exits, id),
-      ]),
-  )
+  const free = ids.filter((_, index) => unmounted[index] === null && left[index] === null)
+  const remains = keepRoots
+    ? (await Promise.all(free.map((id) => runFiles(host, id)))).flat()
+    : free.flatMap((id) => [host.layout.bundle(id), host.layout.volatileStorage(id)])
+  await host.kernel.removeTree(...remains, ...free.map((id) => join(host.layout.exits, id)))
   const failed = [...left, ...outcomes, ...unmounted].find((outcome) => outcome !== null)
   if (failed !== undefined && failed !== null) throw failed
+}
+
+/** What a run leaves beside its root, in the order in which it has to go: see `hasLeftovers`. */
+async function runFiles({ kernel, layout }: LinuxHost, id: string): Promise<readonly string[]> {
+  const bundle = layout.bundle(id)
+  const names = (await kernel.list(bundle)).filter(
+    (name) => join(bundle, name) !== layout.rootfs(id),
+  )
+  const files = names.filter((name) => name !== CONFIG)
+  return [...files, ...names.filter((name) => name === CONFIG)].map((name) => join(bundle, name))
 }
 
 /** Where plugins have not undone all of their work, the way in stays for them. */

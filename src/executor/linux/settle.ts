@@ -25,7 +25,7 @@ export type RestartVerdict = (ended: EndedRun) => string | null
 
 /**
  * Write down every run that ended by itself since the last look, with the restart policy's verdict,
- * and free what it held in the kernel. Returns what was found.
+ * and free what it held in the kernel: all of it, or all but the root of who is to run again. Returns what was found.
  */
 export async function settle(
   host: LinuxHost,
@@ -45,8 +45,12 @@ export async function settle(
   }
   if (ended.length === 0) return []
   // Before its traces go: who looks meanwhile must find one or the other.
+  const leaving: ContainerRecord[] = []
+  const returning: ContainerRecord[] = []
   for (const { record, exit, facts } of ended) {
     const restartAt = verdict(facts)
+    const group = restartAt === null ? leaving : returning
+    group.push(record)
     await host.records.putContainer(projectName, {
       ...record,
       run: null,
@@ -54,10 +58,10 @@ export async function settle(
       restartCount: record.restartCount + (restartAt === null ? 0 : 1),
     })
   }
-  await release(
-    host,
-    ended.map(({ record }) => record),
-    { concurrency: 4, signal: AbortSignal.timeout(120_000) },
-  )
+  const context = { concurrency: 4, signal: AbortSignal.timeout(120_000) }
+  await Promise.all([
+    release(host, leaving, context),
+    release(host, returning, context, { keepRoots: true }),
+  ])
   return ended.map(({ facts }) => facts)
 }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { PakError } from '../../errors.ts'
 import { identify } from '../../kernel/process.ts'
 import type { StepOf } from '../../model/plan.ts'
@@ -12,12 +13,14 @@ import type { LinuxHost } from './host.ts'
 import type { ContainerRecord } from './records.ts'
 import { reserveAbove, reserves } from './reservations.ts'
 import { mountRoots } from './roots.ts'
-import { currentRun, isHeld, release, statusOf } from './runs.ts'
+import { currentRun, hasLeftovers, release, statusOf } from './runs.ts'
 
 /** A container on its way from record to process. What failed carries why, and is taken back at the end. */
 interface Launch {
   readonly record: ContainerRecord
   readonly index: number
+  /** RFC 3339. */
+  readonly notBefore: string | null
   pid: number
   log: MonitorLog | null
   /** Its process has been let go: what fails from here on takes back nothing by itself. */
@@ -26,6 +29,9 @@ interface Launch {
 
 /** At most so many are created at once; while the runtime creates these, those before them are wired and let go. */
 const TOGETHER = 20
+
+/** What is left of a back-off when a start begins is less: a clock that was put back must not hold it up. */
+const LONGEST_BACK_OFF_MS = 500
 
 /**
  * The one place that starts containers. Groups of them pass each stage together, so that a stage can be
@@ -124,6 +130,7 @@ async function pending(
   const launches: Launch[] = []
   const leftovers: ContainerRecord[] = []
   for (const [index, { args }] of steps.entries()) {
+    const { notBefore = null } = args
     const record = containers.get(args.container)
     if (record === undefined) {
       outcomes[index] = new PakError(
@@ -137,11 +144,12 @@ async function pending(
       const run = await currentRun(host, record)
       if (record.run === null) await host.records.putContainer(context.project, { ...record, run })
       // Whoever let it go had no time for its hooks.
-      if (run?.hooksDue) launches.push({ record, index, pid: run.pid, log: null, running: true })
+      if (run?.hooksDue)
+        launches.push({ record, index, notBefore, pid: run.pid, log: null, running: true })
       continue
     }
-    launches.push({ record, index, pid: 0, log: null, running: false })
-    if (await isHeld(host, record)) leftovers.push(record)
+    launches.push({ record, index, notBefore, pid: 0, log: null, running: false })
+    if (await hasLeftovers(host, record)) leftovers.push(record)
   }
   await release(host, leftovers, context)
   return launches
@@ -191,6 +199,7 @@ async function letGo(
   launches: readonly Launch[],
   context: RunContext,
 ): Promise<readonly StepOutcome[]> {
+  await backOff(host, launches, context)
   const processes = await Promise.all(launches.map(({ pid }) => identify(host.kernel, pid)))
   const startedAt = host.now().toISOString()
   const whole = await host.oci.startAll(launches.map(({ record }) => record.id))
@@ -207,4 +216,19 @@ async function letGo(
     const now = host.records.find(record.id)?.record ?? record
     await host.records.putContainer(context.project, { ...now, run, exit: null, paused: false })
   })
+}
+
+/** All of a group is let go together, when the last of their back-offs is over. */
+async function backOff(
+  host: LinuxHost,
+  launches: readonly Launch[],
+  { signal }: RunContext,
+): Promise<void> {
+  const now = host.now().getTime()
+  const left = launches.map(({ notBefore }) =>
+    notBefore === null ? 0 : Date.parse(notBefore) - now,
+  )
+  const waitMs = Math.min(Math.max(0, ...left), LONGEST_BACK_OFF_MS)
+  // Whoever interrupts is heard where they are let go.
+  if (waitMs > 0) await sleep(waitMs, undefined, { signal }).catch(() => {})
 }

@@ -9,7 +9,16 @@ import {
 import { createVolume, removeVolume } from './api-volumes.ts'
 import type { Desk } from './desk.ts'
 import { explain } from './explain.ts'
-import { LineWriter, RequestError, readJson, refuseBrowsers, sendError, sendJson } from './http.ts'
+import {
+  bodyOf,
+  LineWriter,
+  letBodyPass,
+  RequestError,
+  readJson,
+  refuseBrowsers,
+  sendError,
+  sendJson,
+} from './http.ts'
 import { act, down, planUp, up } from './operations.ts'
 import {
   parseActionRequest,
@@ -108,6 +117,7 @@ async function answer(
     const body = await handler({ desk, request, response, query: url.searchParams, words })
     if (body !== undefined) sendJson(response, 200, body)
   } catch (error) {
+    await letBodyPass(request)
     // What was not read of a refused body must not be taken for the next request.
     if (!request.complete) response.shouldKeepAlive = false
     sendError(response, error)
@@ -263,11 +273,11 @@ async function explained({ desk, query }: Exchange): Promise<unknown> {
 }
 
 async function loadImages({ desk, request, query }: Exchange): Promise<unknown> {
-  return desk.shop.parts.images.load(query.get('path') ?? request)
+  return desk.shop.parts.images.load(query.get('path') ?? bodyOf(request))
 }
 
 async function importImage({ desk, request, query }: Exchange): Promise<unknown> {
-  const source = query.get('path') ?? request
+  const source = query.get('path') ?? bodyOf(request)
   return desk.shop.parts.images.import(source, query.get('reference') ?? '')
 }
 
@@ -296,7 +306,7 @@ async function readFiles({ desk, query, response }: Exchange): Promise<undefined
 
 async function writeFiles({ desk, query, request }: Exchange): Promise<unknown> {
   const at = placeOf(query)
-  await copying(desk, at, () => desk.shop.parts.files.write(at, request))
+  await copying(desk, at, () => desk.shop.parts.files.write(at, bodyOf(request)))
   return {}
 }
 

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { finished, PassThrough, type Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errorFacts, PakError } from '../errors.ts'
 
@@ -50,6 +51,32 @@ async function wholeJson(request: IncomingMessage): Promise<unknown> {
   } catch {
     throw new RequestError(400, 'request: body is not JSON')
   }
+}
+
+/** What a client still sends of a body that nobody wants is let go by for so long. */
+const REST_LIMIT_MS = 2_000
+
+/** A body that may be given up in the middle, without the connection that the answer needs. */
+export function bodyOf(request: IncomingMessage): Readable {
+  const body = new PassThrough()
+  finished(request, { writable: false }, (error) => {
+    if (error) body.destroy(error)
+  })
+  return request.pipe(body)
+}
+
+/** Whoever is still writing when the connection closes hears of a broken pipe, and never of the answer. */
+export async function letBodyPass(request: IncomingMessage): Promise<void> {
+  if (request.complete || request.destroyed) return
+  const settled = new AbortController()
+  const ended = new Promise<void>((resolve) => {
+    for (const event of ['end', 'close', 'error'] as const) request.once(event, () => resolve())
+  })
+  request.unpipe()
+  request.resume()
+  const late = sleep(REST_LIMIT_MS, undefined, { signal: settled.signal }).catch(() => {})
+  await Promise.race([ended, late])
+  settled.abort()
 }
 
 /** A request that is wrong in itself, with its HTTP status. */

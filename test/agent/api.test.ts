@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { request as httpRequest } from 'node:http'
 import { connect } from 'node:net'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { AgentClient } from '../../src/agent/client.ts'
@@ -260,6 +261,31 @@ test('a body of 17 MiB is refused, and the agent lives', async () => {
   )
   if (!(answer instanceof Error)) assert.is((answer as { status: number }).status, 413)
   assert.is((await at.agent.status()).version, '1.2.3')
+})
+
+test('an upload that is refused, at once or in the middle, hears why', async () => {
+  const refusal = new PakError('conflict', 'copy: not now')
+  const writes: readonly ((from: Readable) => Promise<void>)[] = [
+    () => Promise.reject(refusal),
+    async (from) => {
+      for await (const _ of from) throw refusal
+    },
+  ]
+  for (const write of writes) {
+    await using at = await served({
+      files: { read: async () => {}, write: (_, from) => write(from) },
+    })
+    const place = { project: 'shop', container: 'shop-a-1', path: '/x' }
+    for (let round = 0; round < 20; round += 1) {
+      // The first piece with the head, the others while the answer is on its way.
+      const pieces = Array.from({ length: 1 + (round % 4) * 8 }, () => Buffer.alloc(65_536))
+      const error = await at.agent
+        .writeFiles(place, Readable.from(pieces))
+        .catch((caught: unknown) => caught)
+      assert.is((error as PakError).message, refusal.message)
+    }
+    assert.is((await at.agent.status()).version, '1.2.3')
+  }
 })
 
 test('a follower hears what happens; one that stalls blocks nobody', async () => {

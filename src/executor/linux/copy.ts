@@ -24,7 +24,7 @@ import { unmountRootfs } from '../../storage/rootfs.ts'
 import type { LinuxHost } from './host.ts'
 import type { ContainerRecord } from './records.ts'
 import { mountRoots } from './roots.ts'
-import { currentRun, statusOf } from './runs.ts'
+import { currentRun, hasLeftovers, statusOf } from './runs.ts'
 
 export interface CopyPlace {
   readonly project: string
@@ -225,8 +225,10 @@ async function inStopped(
     )
   const bundle = host.layout.bundle(record.id)
   const { state } = await statusOf(host, project, record)
-  if ((await host.kernel.exists(bundle)) || state === 'running' || state === 'paused')
+  if ((await hasLeftovers(host, record)) || state === 'running' || state === 'paused')
     throw new PakError('conflict', `copy, \`${record.name}\`: it is about to start or to end`)
+  // The root of who is to run again stays mounted meanwhile.
+  const isKept = await host.kernel.exists(bundle)
   const signal = AbortSignal.timeout(STOPPED_LIMIT_MS)
   const [outcome] = await mountRoots(host, [record], { project, signal, concurrency: 1 })
   if (outcome instanceof PakError) throw outcome
@@ -235,7 +237,7 @@ async function inStopped(
     await using root = await HeldRoot.open(rootfs)
     await work(root)
   } finally {
-    const [left] = await unmountRootfs(host.kernel, [rootfs])
+    const [left] = isKept ? [] : await unmountRootfs(host.kernel, [rootfs])
     if (left === null) await host.kernel.removeTree(bundle)
   }
 }

@@ -59,6 +59,8 @@ const REST_LIMIT_MS = 2_000
 /** A body that may be given up in the middle, without the connection that the answer needs. */
 export function bodyOf(request: IncomingMessage): Readable {
   const body = new PassThrough()
+  // Who reads it hears of a client that goes away; where nobody does, nobody has to.
+  body.on('error', () => {})
   finished(request, { writable: false }, (error) => {
     if (error) body.destroy(error)
   })

@@ -288,6 +288,30 @@ test('an upload that is refused, at once or in the middle, hears why', async () 
   }
 })
 
+test('a client that goes away from a refused upload takes nobody with it', async () => {
+  const refused = new EventEmitter()
+  await using at = await served({
+    files: {
+      read: async () => {},
+      write: async () => {
+        refused.emit('refused')
+        throw new PakError('conflict', 'copy: not now')
+      },
+    },
+  })
+  const client = connect(at.socket)
+  const path = '/v1/files?project=shop&container=shop-a-1&path=%2Fx'
+  const heard = once(refused, 'refused')
+  client.write(
+    `POST ${path} HTTP/1.1\r\nHost: pak\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n`,
+  )
+  await heard
+  client.destroy()
+  await eventually('the request is over', async () => (await at.agent.status()).version === '1.2.3')
+  // What is thrown where nobody listens ends this process.
+  await new Promise((resolve) => setTimeout(resolve, 200))
+})
+
 test('a follower hears what happens; one that stalls blocks nobody', async () => {
   await using at = await served()
   const stalled = connect(at.socket)

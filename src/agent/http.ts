@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { finished, PassThrough, type Readable } from 'node:stream'
+import { finished as over } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errorFacts, PakError } from '../errors.ts'
 
@@ -70,15 +71,12 @@ export function bodyOf(request: IncomingMessage): Readable {
 /** Whoever is still writing when the connection closes hears of a broken pipe, and never of the answer. */
 export async function letBodyPass(request: IncomingMessage): Promise<void> {
   if (request.complete || request.destroyed) return
-  const settled = new AbortController()
-  const ended = new Promise<void>((resolve) => {
-    for (const event of ['end', 'close', 'error'] as const) request.once(event, () => resolve())
-  })
   request.unpipe()
   request.resume()
-  const late = sleep(REST_LIMIT_MS, undefined, { signal: settled.signal }).catch(() => {})
-  await Promise.race([ended, late])
-  settled.abort()
+  // However it ends: there is an answer to be given.
+  await over(request, { writable: false, signal: AbortSignal.timeout(REST_LIMIT_MS) }).catch(
+    () => {},
+  )
 }
 
 /** A request that is wrong in itself, with its HTTP status. */

@@ -1,6 +1,7 @@
 /**
  * The test runner: each file in a process of its own, honest totals, and a census of the machine around
- * every file that touches it.
+ * every file that touches it. Such files run two at a time; one that measures what the machine gives it, or
+ * counts what is on it, says `// alone: why` of itself.
  *
  *   node --import tsx test/run.ts [--kind pure|kernel|scenario|all]... [--all] [--shard I/N] [PART-OF-PATH]
  *
@@ -12,7 +13,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs, stripVTControlCharacters } from 'node:util'
 import { provideBuild } from './support/build.ts'
-import { census, censusDifference } from './support/census.ts'
+import { CensusWatch, census, censusDifference } from './support/census.ts'
 import { eventually, slowness } from './support/eventually.ts'
 import { findTests, KINDS, type Kind, type TestFile } from './support/files.ts'
 import { provideHost } from './support/host.ts'
@@ -36,6 +37,9 @@ const TIMEOUT_MS: Readonly<Record<Kind, number>> = {
 }
 /** A file that says so of itself is passed over, visibly, where code runs ten times as slowly. */
 const NOT_IN_VM = /^\/\/ not in the emulated machine: (.+)$/m
+const ALONE = /^\/\/ alone: .+$/m
+/** Emulated machines run beside each other already. */
+const AT_ONCE = process.env['PAK_VM'] === '1' ? 1 : 2
 /** What ends by itself, an agent with nothing left to do, is given this long. */
 const PATIENCE = { withinMs: 3_000, everyMs: 200 }
 /** What failed, said once more at the end: whoever keeps only the tail of the output needs it there. */
@@ -57,10 +61,16 @@ async function main(): Promise<number> {
     const lacking = provideHost()
     if (lacking !== null) console.log(`host: ${lacking}`)
   }
-  let totals = await runPure(files.filter((file) => file.kind === 'pure'))
+  let totals = await runAll(
+    files.filter((file) => file.kind === 'pure'),
+    2,
+  )
   if (!built) return close(addTotals(totals, ONE_FAILED), 'npm run build')
-  for (const file of touching)
-    totals = addTotals(totals, await runTouching(file, options.withCensus))
+  const isAlone = (file: TestFile) => ALONE.test(sourceOf(file))
+  const together = touching.filter((file) => !isAlone(file))
+  totals = addTotals(totals, await runTouching(together, options.withCensus))
+  for (const file of touching.filter(isAlone))
+    totals = addTotals(totals, await runTouching([file], options.withCensus))
   if (options.inVm && touching.length > 0) {
     const inVm = await runInVm(PROJECT, touching, options.pattern)
     totals = addTotals(totals, inVm.totals)
@@ -107,24 +117,32 @@ function isKind(word: string): word is Kind {
   return KINDS.some((kind) => kind === word)
 }
 
-/** Two at a time: they touch nothing that they could share. */
-async function runPure(files: readonly TestFile[]): Promise<Totals> {
+/** `workers` files at a time; `onTurn` hears of each before and after it. */
+async function runAll(
+  files: readonly TestFile[],
+  workers: number,
+  onTurn: (file: TestFile, at: 'start' | 'end') => void = () => {},
+): Promise<Totals> {
   const queue = [...files]
   let totals = NO_TOTALS
   const worker = async () => {
     for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
+      onTurn(file, 'start')
       const verdict = await runFile(file)
+      onTurn(file, 'end')
       totals = addTotals(totals, verdict.totals)
     }
   }
-  await Promise.all([worker(), worker()])
+  await Promise.all(Array.from({ length: workers }, worker))
   return totals
 }
 
-async function runTouching(file: TestFile, withCensus: boolean): Promise<Totals> {
+/** Files that touch the machine, and one failure more if it is not as it was when all of them have ended. */
+async function runTouching(files: readonly TestFile[], withCensus: boolean): Promise<Totals> {
+  if (!withCensus) return runAll(files, AT_ONCE)
   const before = census()
-  const { totals } = await runFile(file)
-  if (!withCensus) return totals
+  const watch = new CensusWatch()
+  const totals = await runAll(files, AT_ONCE, ({ path }, at) => watch.turn(path, at))
   let difference: readonly string[] = []
   try {
     await eventually(
@@ -137,17 +155,16 @@ async function runTouching(file: TestFile, withCensus: boolean): Promise<Totals>
     )
     return totals
   } catch {
-    failures.push(
-      `FAIL ${file.path}: the machine is not as it was\n${difference.slice(0, 30).join('\n')}`,
-    )
-    console.log(`FAIL ${file.path}: the machine is not as it was`)
-    for (const line of difference.slice(0, 30)) console.log(`     ${line}`)
+    const said = difference.slice(0, 30).map((line) => `     ${line}${watch.whose(line)}`)
+    const failure = ['FAIL the machine is not as it was', ...said].join('\n')
+    failures.push(failure)
+    console.log(failure)
     return addTotals(totals, ONE_FAILED)
   }
 }
 
 async function runFile(file: TestFile): Promise<Verdict> {
-  const source = readFileSync(join(PROJECT, file.path), 'utf8')
+  const source = sourceOf(file)
   const unfit = process.env['PAK_VM'] === '1' ? NOT_IN_VM.exec(source)?.[1] : undefined
   if (unfit !== undefined) {
     console.log(`skip ${file.path}: ${unfit}`)
@@ -162,6 +179,8 @@ async function runFile(file: TestFile): Promise<Verdict> {
   report(file, verdict, { output: finished.output, tookMs: Date.now() - started })
   return verdict
 }
+
+const sourceOf = (file: TestFile): string => readFileSync(join(PROJECT, file.path), 'utf8')
 
 function report(
   file: TestFile,

@@ -1,4 +1,5 @@
 // not in the emulated machine: its page gives up on a part after one second, which code there does not keep
+// alone: its page gives up on a part after one second
 import * as fs from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'

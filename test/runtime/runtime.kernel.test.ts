@@ -1,3 +1,4 @@
+// alone: measures shares of the CPU
 import { access, constants, readFile, realpath } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'uvu'

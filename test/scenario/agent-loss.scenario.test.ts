@@ -1,4 +1,5 @@
 // not in the emulated machine: nothing of it depends on the version of cgroups, and it starts Node dozens of times
+// alone: holds pak to its two seconds
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { eventually } from '../support/eventually.ts'

@@ -1,4 +1,5 @@
 // not in the emulated machine: nothing of it depends on the version of cgroups, and it starts Node dozens of times
+// alone: measures the agent's share of the CPU
 import { execFileSync } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'

@@ -1,4 +1,5 @@
 // not in the emulated machine: drift.scenario shows the cgroups there; this only says what is done about drift
+// alone: holds pak to its three seconds
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

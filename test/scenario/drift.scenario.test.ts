@@ -1,3 +1,4 @@
+// alone: holds pak to its three seconds
 import { execFileSync } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,3 +1,4 @@
+// alone: measures shares of the CPU
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'

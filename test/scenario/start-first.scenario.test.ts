@@ -1,4 +1,5 @@
 // not in the emulated machine: nothing of it depends on the version of cgroups, and it starts Node dozens of times
+// alone: requests that run all the time give up after a second
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { busyboxSandbox, fleetLacks, freePort, manifest, type Row } from '../support/fleet.ts'

@@ -1,3 +1,4 @@
+// alone: measures shares of the CPU
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { eventually } from '../support/eventually.ts'

@@ -1,3 +1,4 @@
+// alone: counts what is on the machine
 import { execFileSync } from 'node:child_process'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -27,6 +27,25 @@ export function censusDifference(before: Census, after: Census): readonly string
   return [...gone, ...left].sort()
 }
 
+/** Who ran while a line of the census came or went: one file, or the two that ran together. */
+export class CensusWatch {
+  readonly #starts = new Map<string, Census>()
+  readonly #changes: { readonly who: string; readonly lines: ReadonlySet<string> }[] = []
+
+  turn(who: string, at: 'start' | 'end'): void {
+    const before = this.#starts.get(who)
+    if (at === 'start') this.#starts.set(who, census())
+    else if (before !== undefined)
+      this.#changes.push({ who, lines: new Set(censusDifference(before, census())) })
+  }
+
+  /** As an end of the line of a difference. */
+  whose(line: string): string {
+    const names = this.#changes.filter(({ lines }) => lines.has(line)).map(({ who }) => who)
+    return names.length === 0 ? '' : `  (${names.join(' or ')})`
+  }
+}
+
 function links(): string[] {
   return jsonOf<{ ifname: string }>('ip', ['-j', 'link', 'show']).map(
     ({ ifname }) => `link ${ifname}`,

@@ -8,7 +8,7 @@ import { concludeUpdates, readWanted } from './updating.ts'
 import { NOBODY, perform, type Workshop, workOf } from './work.ts'
 
 /** A whole look for its own sake: what matters sooner tells of itself, see `startSentinel`. */
-const LOOK_EVERY_MS = 60_000
+const LOOK_EVERY_MS = 5 * 60_000
 
 /** Make good whatever has drifted, ended or become due, as far as it is looked for. */
 export async function turn(

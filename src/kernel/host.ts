@@ -9,7 +9,7 @@ import { PakError } from '../errors.ts'
 import type { FileFacts, Kernel, RunOptions, RunResult } from './kernel.ts'
 import { packageOf } from './packages.ts'
 import { releasePipe } from './pipe.ts'
-import { listNow, readHead, readNow, saysStill } from './small-files.ts'
+import { keepFile, listNow, readHead, readNow } from './small-files.ts'
 
 const OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024
 const DEFAULT_TIMEOUT_MS = 30_000
@@ -27,7 +27,7 @@ export const hostKernel: Kernel = {
   run,
   readText: (path) => orNull(fs.readFile(path, 'utf8')),
   readNow,
-  saysStill,
+  keepFile,
   readHead,
   listNow,
   readBelow,

@@ -1,3 +1,11 @@
+/** See `Kernel.keepFile`. */
+export interface KeptFile {
+  /** Whether it says what it said when it was kept; nothing is made in memory for that. */
+  saysStill(): boolean
+  /** The last that is done with it. */
+  close(): void
+}
+
 /**
  * The only door to host state. Everything pak reads from or does to the machine goes through one of
  * these; it is injected, so that a test can put a machine of its own behind it.
@@ -18,8 +26,11 @@ export interface Kernel {
    * container can make slow. `null` also for what the kernel does not count.
    */
   readNow(path: string): string | null
-  /** Whether such a file says what it said before (`null`: it was not there), and nothing is made in memory for that. */
-  saysStill(path: string, before: Uint8Array | null): boolean
+  /**
+   * Such a file, there or not, to be asked later whether it still says the same. It stays open, which makes the
+   * question a third as dear, and holds what it belongs to: an open file of `/proc` its process's namespace.
+   */
+  keepFile(path: string): KeptFile
   /** How a file of any length begins; `null` when there is none. */
   readHead(path: string, mostBytes: number): Promise<string | null>
   /** `list` without waiting, for the same folders; not sorted. */

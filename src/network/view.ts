@@ -46,13 +46,31 @@ export function readNetwork(kernel: Kernel, process: number | 'self'): NetworkVi
   }
 }
 
+/** All that `bridgeDrift` reads, its view of the host included. */
+export const bridgeFiles = (bridges: readonly Pick<BridgeForm, 'bridge'>[]): readonly string[] => [
+  ...['fib_trie', 'route'].map((name) => `/proc/self/net/${name}`),
+  ...bridges.flatMap(({ bridge }) => [
+    flagsOf(bridge),
+    ...settingsOf(bridge).map(({ path }) => path),
+  ]),
+]
+
+const flagsOf = (link: string): string => `/sys/class/net/${link}/flags`
+
+const settingsOf = (bridge: string) =>
+  [
+    ['ip_forward', 'ip_forward'],
+    ['route_localnet', `conf/${bridge}/route_localnet`],
+    ['rp_filter', `conf/${bridge}/rp_filter`],
+  ].map(([name, path]) => ({ name, path: `/proc/sys/net/ipv4/${path}` }))
+
 /** What a bridge lacks to be as it was made; `null`: nothing. */
 export function bridgeDrift(
   kernel: Kernel,
   host: NetworkView,
   { bridge, gateway, subnet, services }: BridgeForm,
 ): string | null {
-  const flags = kernel.readNow(`/sys/class/net/${bridge}/flags`)
+  const flags = kernel.readNow(flagsOf(bridge))
   if (flags === null) return `bridge ${bridge} is gone`
   if ((Number(flags) & IFF_UP) === 0) return `bridge ${bridge} is down`
   const { prefix } = parseCidr(subnet)
@@ -60,13 +78,8 @@ export function bridgeDrift(
     return `bridge ${bridge} lost its address ${gateway}/${prefix}`
   const lost = services.find((address) => !host.addresses.has(address))
   if (lost !== undefined) return `bridge ${bridge} lost its address ${lost}/32`
-  const settings = [
-    ['ip_forward', 'ip_forward'],
-    ['route_localnet', `conf/${bridge}/route_localnet`],
-    ['rp_filter', `conf/${bridge}/rp_filter`],
-  ] as const
-  for (const [name, path] of settings) {
-    const now = kernel.readNow(`/proc/sys/net/ipv4/${path}`)?.trim() ?? '1'
+  for (const { name, path } of settingsOf(bridge)) {
+    const now = kernel.readNow(path)?.trim() ?? '1'
     if (now !== '1') return `${name} was ${now}, should be 1`
   }
   return null
@@ -102,7 +115,7 @@ export function portDrift(
   { host, bridge }: PortForm,
   ports: ReadonlySet<string>,
 ): string | null {
-  const flags = kernel.readNow(`/sys/class/net/${host}/flags`)
+  const flags = kernel.readNow(flagsOf(host))
   if (flags === null) return `veth ${host} is gone`
   if (!ports.has(host)) return `veth ${host} was not on bridge ${bridge}`
   return (Number(flags) & IFF_UP) === 0 ? `veth ${host} was down` : null

@@ -22,7 +22,7 @@ function paperKernel({ files = {}, programs = {} }: PaperHost): Kernel {
     },
     readText: async (path) => files[path] ?? null,
     readNow: (path) => files[path] ?? null,
-    saysStill: () => false,
+    keepFile: () => ({ saysStill: () => false, close: () => {} }),
     readHead: async () => null,
     listNow: () => [],
     readBelow: async () => null,

@@ -2,9 +2,11 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { hostEnd } from '../../src/executor/linux/host-ends.ts'
 import { layoutOf } from '../../src/executor/linux/layout.ts'
-import type { ContainerRecord } from '../../src/executor/linux/records.ts'
-import { Soundness } from '../../src/executor/linux/soundness.ts'
+import type { ContainerRecord, NetworkRecord } from '../../src/executor/linux/records.ts'
+import { containerSubject, networksSubject, Soundness } from '../../src/executor/linux/soundness.ts'
 import type { ContainerSpec } from '../../src/model/desired.ts'
+import type { Drift } from '../../src/model/observed.ts'
+import { bridgeFiles } from '../../src/network/view.ts'
 import { PLAIN } from '../support/spec.ts'
 
 const RUN = { pid: 42, startTicks: '7', startedAt: '2026-01-01T00:00:00Z' }
@@ -44,89 +46,137 @@ function machine(spec: ContainerSpec = WIRED) {
   ])
   const ports = new Map([['back', new Set([end])]])
   const soundness = new Soundness()
-  const readNow = (path: string) => {
-    asked.add(path)
-    return files.get(path) ?? null
+  const open = new Set<string>()
+  const kernel = {
+    keepFile(path: string) {
+      asked.add(path)
+      open.add(path)
+      const text = files.get(path)
+      return {
+        saysStill: () => files.get(path) === text,
+        close: () => void open.delete(path),
+      }
+    },
   }
-  const saysStill = (path: string, before: Uint8Array | null) => {
-    asked.add(path)
-    return Buffer.compare(Buffer.from(files.get(path) ?? '?'), before ?? Buffer.from('?')) === 0
-  }
-  const kernel = { readNow, saysStill }
-  const evidence = () => soundness.evidence({ layout, kernel }, { record, run: RUN }, ports)
+  const found: Drift[] = []
   return {
     files,
     ports,
     end,
     asked,
+    open,
     soundness,
+    found,
     change: (over: Partial<ContainerRecord>) => {
       record = recordOf(spec, over)
     },
-    evidence,
-    remember: () => {
-      const found = evidence()
-      if (found !== null) soundness.remember(found)
+    /** Whether a check looks in full. */
+    looks() {
+      let times = 0
+      const subject = containerSubject({ layout }, { record, run: RUN })
+      const drift = soundness.check({ kernel }, subject, ports, () => {
+        times += 1
+        return found
+      })
+      assert.equal(drift, times === 0 ? [] : found)
+      return times > 0
     },
-    isKnown: () => soundness.isKnown({ layout, kernel }, record, ports),
   }
 }
 
 test('what says the same as when it was sound need not be looked at', () => {
   const host = machine()
-  assert.is(host.isKnown(), false)
-  host.remember()
-  assert.is(host.isKnown(), true)
+  assert.is(host.looks(), true)
+  assert.is(host.looks(), false)
 })
 
-test('whatever says something else is looked at, until it says the same again', () => {
+test('what was not sound is looked at each time, and nothing of it is kept open', () => {
   const host = machine()
-  host.remember()
+  host.found.push({ of: 'mounts', fact: '/tmp was not mounted' })
+  for (const _ of [1, 2]) assert.is(host.looks(), true)
+  assert.is(host.open.size, 0)
+})
+
+test('whatever says something else, or is gone, is looked at', () => {
+  const host = machine()
+  host.looks()
   for (const path of [...host.files.keys()]) {
-    const before = host.files.get(path) ?? ''
-    host.files.set(path, `${before} and more`)
-    assert.is(host.isKnown(), false, path)
+    host.files.set(path, `${host.files.get(path)} and more`)
+    assert.is(host.looks(), true, path)
+    assert.is(host.looks(), false, path)
     host.files.delete(path)
-    assert.is(host.isKnown(), false, path)
-    host.files.set(path, before)
-    assert.is(host.isKnown(), true, path)
+    assert.is(host.looks(), true, path)
   }
 })
 
 test('an interface that hangs on another bridge is looked at', () => {
   const host = machine()
-  host.remember()
+  host.looks()
   host.ports.get('back')?.delete(host.end)
-  assert.is(host.isKnown(), false)
+  assert.is(host.looks(), true)
 })
 
 test('another record is another container, though its files say the same', () => {
   const host = machine()
-  host.remember()
+  host.looks()
   host.change({})
-  assert.is(host.isKnown(), false)
+  assert.is(host.looks(), true)
 })
 
 test('one that is paused, or on a network without a bridge of pak, is always looked at', () => {
   const host = machine()
   host.change({ paused: true })
-  assert.is(host.evidence(), null)
+  for (const _ of [1, 2]) assert.is(host.looks(), true)
   host.change({})
   host.ports.delete('back')
-  assert.is(host.evidence(), null)
+  for (const _ of [1, 2]) assert.is(host.looks(), true)
 })
 
 test('who may mount, and administer its network, is not asked about these', () => {
   const host = machine({ ...WIRED, capAdd: ['CAP_SYS_ADMIN', 'CAP_NET_ADMIN'] })
-  host.remember()
+  host.looks()
   assert.equal([...host.asked], ['/proc/42/cgroup', `/sys/class/net/${host.end}/flags`])
 })
 
-test('what is gone is forgotten', () => {
+test('what is gone is forgotten, and its files are closed', () => {
   const host = machine()
-  host.remember()
+  host.looks()
+  assert.is(host.open.size, 4)
   host.soundness.keep(new Set())
-  assert.is(host.isKnown(), false)
+  assert.is(host.open.size, 0)
+  assert.is(host.looks(), true)
+})
+
+test('networks are looked at when a file of theirs, or one of them, is another', () => {
+  const spec = { name: 'back', driver: 'bridge' } as NetworkRecord['spec']
+  const back = { spec, bridge: 'pk0' } as NetworkRecord
+  const files = new Map(bridgeFiles([back]).map((path) => [path, '1']))
+  const kernel = {
+    keepFile(path: string) {
+      const text = files.get(path)
+      return { saysStill: () => files.get(path) === text, close: () => {} }
+    },
+  }
+  const soundness = new Soundness()
+  const looks = (...records: readonly NetworkRecord[]) => {
+    let times = 0
+    soundness.check({ kernel }, networksSubject('shop', records), new Map(), () => {
+      times += 1
+      return []
+    })
+    return times > 0
+  }
+  assert.ok(files.has('/proc/sys/net/ipv4/ip_forward'))
+  assert.equal([looks(back), looks(back)], [true, false])
+  for (const path of [...files.keys()]) {
+    files.set(path, '0')
+    assert.equal([looks(back), looks(back)], [true, false], path)
+    files.set(path, '1')
+    assert.equal([looks(back), looks(back)], [true, false], path)
+  }
+  assert.equal([looks(back, { ...back }), looks(back), looks({ ...back })], [true, true, true])
+  const spanning = { ...back, spec: { ...spec, driver: 'vxlan' } } as NetworkRecord
+  assert.equal([looks(spanning), looks(spanning)], [true, true])
 })
 
 test.run()

@@ -23,7 +23,7 @@ import { childFacts } from './lan-ends.ts'
 import { lostMounts, mayDo } from './lost-mounts.ts'
 import type { ContainerRecord, NetworkRecord, ProjectRecords, Run } from './records.ts'
 import { isOutOfReach } from './resolvers.ts'
-import type { Soundness } from './soundness.ts'
+import { containerSubject, networksSubject, type Soundness } from './soundness.ts'
 import { tunnelDrift } from './tunnels.ts'
 
 /** What is not as pak made it, by name. Made of plain reads that never wait: cheap enough for a timer. */
@@ -33,7 +33,7 @@ export interface Differences {
   readonly containers: ReadonlyMap<string, readonly Drift[]>
 }
 
-/** With `soundness`, containers about which it knows nothing new are not looked at. */
+/** With `soundness`, containers of which nothing new is said are not looked at. */
 export function differences(
   host: LinuxHost,
   records: ProjectRecords,
@@ -42,18 +42,20 @@ export function differences(
   const running = [...records.containers.values()].flatMap((record) =>
     record.run === null ? [] : { record, run: record.run },
   )
-  const ground = groundOf(host, records)
+  const ground = groundOf(host, records, soundness)
   return {
     networks: new Map([...ground.broken].filter(([name]) => records.networks.has(name))),
     containers: new Map(
       running.flatMap((one) => {
-        if (soundness?.isKnown(host, one.record, ground.ports)) return []
-        const evidence = soundness?.evidence(host, one, ground.ports) ?? null
-        if (!staysAlive(host.kernel, one.run)) return []
-        const drift = containerDrift(host, one, { project: records.name, ground })
-        if (drift.length > 0) return [[one.record.name, drift] as const]
-        if (evidence !== null) soundness?.remember(evidence)
-        return []
+        const look = () =>
+          staysAlive(host.kernel, one.run)
+            ? containerDrift(host, one, { project: records.name, ground })
+            : null
+        const drift =
+          soundness === null
+            ? look()
+            : soundness.check(host, containerSubject(host, one), ground.ports, look)
+        return drift === null || drift.length === 0 ? [] : [[one.record.name, drift] as const]
       }),
     ),
   }
@@ -95,19 +97,31 @@ interface Ground {
   readonly ports: ReadonlyMap<string, ReadonlySet<string>>
 }
 
-function groundOf(host: LinuxHost, { name: project, networks: own, containers }: ProjectRecords) {
+function groundOf(
+  host: LinuxHost,
+  { name: project, networks: own, containers }: ProjectRecords,
+  soundness: Soundness | null,
+) {
   const used = new Set([...containers.values()].flatMap(({ addresses }) => Object.keys(addresses)))
   const all = networksFor(host, project)
   const networks = new Map([...all].filter(([name]) => own.has(name) || used.has(name)))
-  const view: NetworkView | null = networks.size === 0 ? null : readNetwork(host.kernel, 'self')
-  const broken = new Map<string, string>()
   const ports = new Map<string, ReadonlySet<string>>()
-  for (const [name, record] of networks) {
-    const fact = view === null ? null : formDrift(host, view, record)
-    if (fact !== null) broken.set(name, fact)
+  for (const [name, record] of networks)
     if (isBridged(record.spec)) ports.set(name, portsOf(host.kernel, record.bridge))
-  }
-  return { networks, broken, ports } satisfies Ground
+  const look = () => brokenOf(host, networks)
+  const subject = networksSubject(project, [...networks.values()])
+  const broken = soundness === null ? look() : soundness.check(host, subject, ports, look)
+  return { networks, broken: new Map(broken), ports } satisfies Ground
+}
+
+/** By name, what is wrong with each. */
+function brokenOf(host: LinuxHost, networks: ReadonlyMap<string, NetworkRecord>) {
+  const view = networks.size === 0 ? null : readNetwork(host.kernel, 'self')
+  if (view === null) return []
+  return [...networks].flatMap(([name, record]) => {
+    const fact = formDrift(host, view, record)
+    return fact === null ? [] : [[name, fact] as const]
+  })
 }
 
 function formDrift(host: LinuxHost, view: NetworkView, record: NetworkRecord): string | null {

@@ -12,6 +12,7 @@ import type { Others } from './others.ts'
 import type { RecordStore } from './records.ts'
 import type { Resolvers } from './resolvers.ts'
 import type { SeenTable } from './seen-table.ts'
+import type { Soundness } from './soundness.ts'
 
 /** What every handler of this executor works with: one door to the kernel, one memory, one clock. */
 export interface LinuxHost {
@@ -29,6 +30,7 @@ export interface LinuxHost {
   readonly seenTable: SeenTable
   /** Chains of other programs at the hooks that containers' packets go through. */
   readonly others: Others
+  readonly soundness: Soundness
   /** By container id; forgotten with the agent. */
   readonly mountBaselines: Map<string, MountBaseline>
   /** Device -> what of its database is not as pak wrote it, when it was last looked at. */

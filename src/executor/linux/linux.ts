@@ -27,6 +27,7 @@ import { RecordStore } from './records.ts'
 import { Resolvers } from './resolvers.ts'
 import { SeenTable } from './seen-table.ts'
 import { startSentinel } from './sentinel.ts'
+import { Soundness } from './soundness.ts'
 import { projectUsage } from './usage.ts'
 
 export interface LinuxOptions extends Roots {
@@ -68,6 +69,7 @@ export async function linuxHost(options: LinuxOptions): Promise<LinuxHost> {
     dnsPort: options.dnsPort,
     seenTable: new SeenTable(kernel, layout.table),
     others: new Others(kernel),
+    soundness: new Soundness(),
     mountBaselines: new Map(),
     tunnels: new Map(),
     cni: { turns: new Map(), looks: new Map() },
@@ -104,12 +106,13 @@ export function linuxExecutor(host: LinuxHost): Executor {
 function watchHost(host: LinuxHost, onChange: Parameters<Executor['watch']>[0]): Disposable {
   const exits = watch(host.layout.exits, (_event, file) => {
     const found = file === null ? null : host.records.find(file)
-    if (found !== null)
-      onChange({
-        project: found.project,
-        cause: `container ${found.record.name} exited`,
-        kind: 'status',
-      })
+    if (found === null) return
+    host.soundness.forget(found.record.id)
+    onChange({
+      project: found.project,
+      cause: `container ${found.record.name} exited`,
+      kind: 'status',
+    })
   })
   const warn = (error: unknown) => process.emitWarning(`watch for OOM kills: ${String(error)}`)
   const oom = host.cgroups.version === 1 ? watchOom(host, warn) : null

@@ -136,6 +136,7 @@ export async function release(
   // Giving up half-way would leak: an interrupt does not reach in here, each call has its own bound.
   const whole = { ...context, signal: AbortSignal.timeout(120_000) }
   const ids = records.map(({ id }) => id)
+  for (const id of ids) host.soundness.forget(id)
   // Its bundle goes with it, which holds what plugins need to undo their work.
   const left = await forEach(records, whole, (record) => leaveCni(host, record.id))
   const owing = new Set(ids.filter((_, index) => left[index] !== null))

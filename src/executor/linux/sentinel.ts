@@ -3,7 +3,7 @@ import { lookAtCni } from './cni-look.ts'
 import { type Differences, differences } from './drift.ts'
 import type { LinuxHost } from './host.ts'
 import type { ProjectRecords } from './records.ts'
-import { Soundness } from './soundness.ts'
+import { networksKey } from './soundness.ts'
 import { lookAtTunnels } from './tunnels.ts'
 import { watchLimits } from './watch-limits.ts'
 import { watchTable } from './watch-table.ts'
@@ -25,16 +25,15 @@ export function startSentinel(
   onError: (error: unknown) => void,
 ): Disposable {
   const told = new Map<string, { readonly text: string; readonly times: number }>()
-  const soundness = new Soundness()
   const limits = watchLimits(host, (project) =>
     tell({ project, cause: 'limits written', kind: 'echo' }),
   )
   const look = () => {
     const known = host.records.loaded().filter(({ project }) => project !== null)
     limits.follow(known)
-    forgetOthers(host, soundness, known)
+    forgetOthers(host, known)
     for (const records of known) {
-      const text = textOf(differences(host, records, soundness))
+      const text = textOf(differences(host, records, host.soundness))
       const before = told.get(records.name)
       const times = before?.text === text ? before.times + 1 : 1
       told.set(records.name, { text, times })
@@ -100,15 +99,13 @@ function guarded(look: () => void, onError: (error: unknown) => void): void {
 }
 
 function forgetOthers(
-  { mountBaselines }: LinuxHost,
-  soundness: Soundness,
+  { mountBaselines, soundness }: LinuxHost,
   known: readonly ProjectRecords[],
 ): void {
-  const ids = new Set(
-    known.flatMap(({ containers }) => [...containers.values()].map(({ id }) => id)),
-  )
-  for (const id of mountBaselines.keys()) if (!ids.has(id)) mountBaselines.delete(id)
-  soundness.keep(ids)
+  const ids = known.flatMap(({ containers }) => [...containers.values()].map(({ id }) => id))
+  const kept = new Set([...ids, ...known.map(({ name }) => networksKey(name))])
+  for (const id of mountBaselines.keys()) if (!kept.has(id)) mountBaselines.delete(id)
+  soundness.keep(kept)
 }
 
 const textOf = ({ networks, containers }: Differences): string =>

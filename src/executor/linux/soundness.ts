@@ -1,101 +1,149 @@
-import type { Kernel } from '../../kernel/kernel.ts'
+import type { KeptFile, Kernel } from '../../kernel/kernel.ts'
 import { attachmentsOf } from '../../model/attachments.ts'
+import { bridgeFiles } from '../../network/view.ts'
 import type { LinuxHost } from './host.ts'
 import { hostEnd } from './host-ends.ts'
 import { mayDo } from './lost-mounts.ts'
-import type { ContainerRecord, Run } from './records.ts'
+import type { ContainerRecord, NetworkRecord, Run } from './records.ts'
 
-interface Host extends Pick<LinuxHost, 'layout'> {
-  readonly kernel: Pick<Kernel, 'readNow' | 'saysStill'>
+interface Host {
+  readonly kernel: Pick<Kernel, 'keepFile'>
 }
 
-interface Running {
-  readonly record: ContainerRecord
-  readonly run: Run
-}
-
-/** What small files say of a running container. */
-export interface Evidence {
-  readonly record: ContainerRecord
-  readonly places: Places
-  /** Of each file; `null`: it is not there. */
-  readonly texts: readonly (Uint8Array | null)[]
+/** What may be as it should be, and by which files that can be told without a look in full. */
+export interface Subject {
+  /** Not another's. */
+  readonly key: string
+  /** With another record it is another thing, whatever its files say. */
+  readonly records: readonly object[]
+  /** `null`: these files do not tell enough. */
+  readonly places: () => Places | null
 }
 
 interface Places {
+  readonly ends: readonly End[]
   readonly files: readonly string[]
-  readonly ends: readonly { readonly network: string; readonly name: string }[]
+}
+
+interface End {
+  readonly network: string
+  readonly name: string
+}
+
+interface Evidence {
+  readonly records: readonly object[]
+  readonly ends: readonly End[]
+  readonly files: readonly KeptFile[]
 }
 
 /**
- * What was said of containers when a look in full found nothing wrong. While the same is said, and the
- * record is the same, nothing has to be looked at: a container's routes go with its addresses. What leaves
- * no trace here, one address in the place of another, is for the next pass to see, which looks in full.
+ * What small files said when a look in full found nothing wrong. While they say the same, and the records are
+ * the same, nothing has to be looked at: a container's routes go with its addresses. What leaves no trace
+ * there, one address in the place of another, is for the next pass to see, which looks in full.
  */
 export class Soundness {
   readonly #known = new Map<string, Evidence>()
 
-  /** Whether all still says what it said then. `ports`: see `Ground`. */
-  isKnown({ kernel }: Host, record: ContainerRecord, ports: Ports): boolean {
-    const known = this.#known.get(record.id)
-    return (
-      known?.record === record &&
-      hangs(known.places, ports) &&
-      known.places.files.every((path, index) => kernel.saysStill(path, known.texts[index] ?? null))
-    )
-  }
-
   /**
-   * Taken before a look in full, so that nothing that changes during it is taken for sound. `null`: these files do not
-   * tell enough.
+   * What `look` finds wrong, which is not asked while nothing new is said; `null` from it: it cannot tell.
+   * `ports`: see `Ground`.
    */
-  evidence(host: Host, { record, run }: Running, ports: Ports): Evidence | null {
-    // A frozen one can be thawed without a trace in these files.
-    if (record.paused === true) return null
-    const places = placesOf(host, { record, run })
-    // Nor do they tell of all that makes an interface that does not hang on a bridge of pak's.
-    if (!hangs(places, ports)) return null
-    const texts = places.files.map((path) => {
-      const text = host.kernel.readNow(path)
-      return text === null ? null : Buffer.from(text)
-    })
-    return { record, places, texts }
+  check<T>(
+    { kernel }: Host,
+    subject: Subject,
+    ports: Ports,
+    look: () => readonly T[] | null,
+  ): readonly T[] {
+    if (this.#isSame(subject, ports)) return []
+    this.forget(subject.key)
+    // Taken before the look, so that nothing that changes during it is taken for sound.
+    const places = subject.places()
+    const files = places?.files.map((path) => kernel.keepFile(path)) ?? []
+    let isSound = false
+    try {
+      const found = look()
+      isSound = places !== null && hangs(places.ends, ports) && found?.length === 0
+      if (isSound && places !== null)
+        this.#known.set(subject.key, { records: subject.records, ends: places.ends, files })
+      return found ?? []
+    } finally {
+      if (!isSound) for (const file of files) file.close()
+    }
   }
 
-  remember(evidence: Evidence): void {
-    this.#known.set(evidence.record.id, evidence)
+  /** To be looked at in full: what is kept of a container would hold its namespaces after its end. */
+  forget(key: string): void {
+    for (const file of this.#known.get(key)?.files ?? []) file.close()
+    this.#known.delete(key)
   }
 
-  /** Only these containers are still there. */
-  keep(ids: ReadonlySet<string>): void {
-    for (const id of this.#known.keys()) if (!ids.has(id)) this.#known.delete(id)
+  /** Only these are still there. */
+  keep(keys: ReadonlySet<string>): void {
+    for (const key of [...this.#known.keys()]) if (!keys.has(key)) this.forget(key)
+  }
+
+  #isSame({ key, records }: Subject, ports: Ports): boolean {
+    const known = this.#known.get(key)
+    return (
+      known !== undefined &&
+      known.records.length === records.length &&
+      known.records.every((record, index) => record === records[index]) &&
+      hangs(known.ends, ports) &&
+      known.files.every((file) => file.saysStill())
+    )
   }
 }
 
 type Ports = ReadonlyMap<string, ReadonlySet<string>>
 
 /** Whether each end is where it belongs. */
-const hangs = ({ ends }: Places, ports: Ports): boolean =>
+const hangs = (ends: readonly End[], ports: Ports): boolean =>
   ends.every(({ network, name }) => ports.get(network)?.has(name) === true)
 
+/** A running container. */
+export const containerSubject = (
+  host: Pick<LinuxHost, 'layout'>,
+  { record, run }: { readonly record: ContainerRecord; readonly run: Run },
+): Subject => ({
+  key: record.id,
+  records: [record],
+  // A frozen one can be thawed without a trace in these files.
+  places: () => (record.paused === true ? null : placesOf(host, record, run.pid)),
+})
+
 /** proc_pid_mountstats(5) has each mount, in half of the time that `mountinfo` takes. */
-function placesOf(host: Host, { record, run: { pid } }: Running): Places {
+function placesOf(host: Pick<LinuxHost, 'layout'>, record: ContainerRecord, pid: number): Places {
   const { spec, addresses6 = {} } = record
   const isWired = spec.networkMode.kind === 'bridge'
+  const attachments = isWired ? attachmentsOf(spec, record) : []
+  // Files do not tell of all that makes an interface that does not hang on a bridge of pak's: see `hangs`.
+  const ends = attachments.map(({ network }) => ({
+    network,
+    name: hostEnd(host, record, { network, pid }),
+  }))
   const own = [
     'cgroup',
     ...(mayDo(spec, 'SYS_ADMIN') ? [] : ['mountstats']),
     ...(isWired && !mayDo(spec, 'NET_ADMIN') ? ['net/route'] : []),
     ...(isWired && Object.keys(addresses6).length > 0 ? ['net/if_inet6'] : []),
   ]
-  const attachments = isWired ? attachmentsOf(spec, record) : []
-  const ends = attachments.map(({ network }) => ({
-    network,
-    name: hostEnd(host, record, { network, pid }),
-  }))
   const files = [
     ...own.map((name) => `/proc/${pid}/${name}`),
     ...ends.map(({ name }) => `/sys/class/net/${name}/flags`),
   ]
-  return { files, ends }
+  return { ends, files }
 }
+
+/** Networks that a project is on, its own and others'. */
+export const networksSubject = (project: string, records: readonly NetworkRecord[]): Subject => ({
+  key: networksKey(project),
+  records,
+  places: () => (records.every(isPlain) ? { ends: [], files: bridgeFiles(records) } : null),
+})
+
+/** No container's id, which is 64 hexadecimal digits. */
+export const networksKey = (project: string): string => `networks of ${project}`
+
+/** Of tunnels and addresses of IPv6 more has to be asked. */
+const isPlain = ({ spec, ipv6 }: NetworkRecord): boolean =>
+  spec.driver === 'bridge' && ipv6 === undefined

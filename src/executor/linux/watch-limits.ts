@@ -15,6 +15,7 @@ export interface LimitWatch extends Disposable {
 export function watchLimits(host: LinuxHost, onWrite: (project: string) => void): LimitWatch {
   const watchers = new Map<string, FSWatcher>()
   const known = new WeakMap<ContainerRecord, readonly string[]>()
+  let followed: readonly ContainerRecord[] = []
   const close = (folder: string) => {
     watchers.get(folder)?.close()
     watchers.delete(folder)
@@ -24,16 +25,24 @@ export function watchLimits(host: LinuxHost, onWrite: (project: string) => void)
       const watcher = watch(folder, (_event, file) => {
         if (file !== null && LIMIT_FILE.test(file)) onWrite(project)
       })
-      watcher.on('error', () => close(folder))
+      watcher.on('error', () => {
+        close(folder)
+        followed = []
+      })
       watcher.unref()
       watchers.set(folder, watcher)
     } catch (error) {
       // Gone already, or the host has no watches left: then the loop's timer finds it, later.
       if (!(error instanceof Error && 'code' in error)) throw error
+      followed = []
     }
   }
   return {
     follow(projects) {
+      const now = projects.flatMap(({ containers }) => [...containers.values()])
+      if (now.length === followed.length && now.every((one, index) => one === followed[index]))
+        return
+      followed = now
       const wanted = new Map(projects.flatMap((records) => foldersOf(host, known, records)))
       for (const folder of [...watchers.keys()]) if (!wanted.has(folder)) close(folder)
       for (const [folder, project] of wanted) if (!watchers.has(folder)) open(folder, project)

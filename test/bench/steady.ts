@@ -13,7 +13,8 @@ import { processIn, runsAgain, type Steady } from './running.ts'
 const count = Number(process.argv[2] ?? 50)
 const rounds = Number(process.argv[3] ?? 5)
 const atRestMs = Number(process.argv[4] ?? 60) * 1000
-const SETTLE_MS = 5_000
+/** V8 clears up for some 20 s after an `up`. */
+const SETTLE_MS = 30_000
 /** Both start the first time after so much, and begin anew with it after a good run. */
 const FIRST_DELAY_MS = 100
 const GOOD_RUN_MS = 11_000

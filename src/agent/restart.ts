@@ -1,4 +1,5 @@
 import type { RestartPolicy } from '../model/desired.ts'
+import { wantsRestart } from '../model/restart-policy.ts'
 
 const FIRST_DELAY_MS = 100
 const LONGEST_DELAY_MS = 60_000
@@ -28,23 +29,11 @@ export interface RestartDecision {
  * over again after a run of 10 s; `on-failure:n` gives up after n restarts. `null`: it stays stopped.
  */
 export function decideRestart(ended: EndedRunFacts): RestartDecision | null {
-  if (!wantsRestart(ended)) return null
+  if (!wantsRestart(ended.policy, ended)) return null
   const finished = Date.parse(ended.finishedAt)
   // A clock that was set back makes a run look negative: that is no long run.
   const ranMs = finished - Date.parse(ended.startedAt)
   const last = ranMs >= GOOD_RUN_MS ? null : ended.lastDelayMs
   const delayMs = last === null ? FIRST_DELAY_MS : Math.min(last * 2, LONGEST_DELAY_MS)
   return { delayMs, restartAt: new Date(finished + delayMs).toISOString() }
-}
-
-function wantsRestart({ policy, exitCode, restartCount }: EndedRunFacts): boolean {
-  switch (policy.name) {
-    case 'no':
-      return false
-    case 'always':
-    case 'unless-stopped':
-      return true
-    case 'on-failure':
-      return exitCode !== 0 && (policy.maxRetries === null || restartCount < policy.maxRetries)
-  }
 }

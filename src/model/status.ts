@@ -28,11 +28,16 @@ export type ContainerStatus =
       readonly byUser: boolean
       /** A verdict of the restart policy: start it again, but not before this time (RFC 3339). */
       readonly restartAt: string | null
+      /** It has only just ended: its policy wants it again, and when has not been decided. */
+      readonly undecided?: true
     }
 
 /** What `ps` prints as `state`. */
 export type StateWord = 'created' | 'running' | 'paused' | 'stopped' | 'restarting'
 
-export function stateWord(status: ContainerStatus): StateWord {
-  return status.state === 'stopped' && status.restartAt !== null ? 'restarting' : status.state
-}
+export const stateWord = (status: ContainerStatus): StateWord =>
+  isToRestart(status) ? 'restarting' : status.state
+
+/** Whether it ended, and its policy starts it again unless somebody says stop. */
+export const isToRestart = (status: ContainerStatus): boolean =>
+  status.state === 'stopped' && (status.restartAt !== null || status.undecided === true)

@@ -1,6 +1,7 @@
 import { attachmentsOf } from '../model/attachments.ts'
 import type { ObservedContainer } from '../model/observed.ts'
 import type { FieldChange, Reason } from '../model/plan.ts'
+import { isToRestart } from '../model/status.ts'
 import { diffContainer } from './diff.ts'
 import type { PlanOptions } from './options.ts'
 import { isUp, MISSING, type Tasks, type Wanted } from './unit.ts'
@@ -110,5 +111,4 @@ export function isCompleted({ spec, status }: ObservedContainer): boolean {
 const stoppedByUser = ({ status }: ObservedContainer): boolean =>
   status.state === 'stopped' && status.byUser
 
-export const isRestarting = ({ status }: ObservedContainer): boolean =>
-  status.state === 'stopped' && status.restartAt !== null
+export const isRestarting = ({ status }: ObservedContainer): boolean => isToRestart(status)

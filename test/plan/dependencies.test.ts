@@ -1,5 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { type ContainerStatus, stateWord } from '../../src/model/status.ts'
 import { type ActionSelection, planAction } from '../../src/plan/action.ts'
 import {
   brief,
@@ -303,6 +304,35 @@ test('what a user stopped stays stopped, until a user says up', async () => {
   await run(planAction('stop', host.state('shop'), { ...ACTION, services: ['web'] }))
   assert.is(brief(await planOf(CHAIN(), { cause: 'loop' })), '')
   assert.is(brief(await planOf(CHAIN())), lines('container.start:service/web/1 (asked for: up)'))
+})
+
+test('stop ends what its policy is about to start again, though nobody has decided when', async () => {
+  const { host, up } = world()
+  await up(CHAIN())
+  const state = host.state('shop')
+  const ended = {
+    state: 'stopped',
+    exitCode: 3,
+    oomKilled: false,
+    startedAt: '2026-01-01T00:00:00Z',
+    finishedAt: '2026-01-01T00:00:01Z',
+    byUser: false,
+    restartAt: null,
+  } as const
+  const stopOf = (status: ContainerStatus) => {
+    const containers = state.containers.map((one) =>
+      one.service === 'web' ? { ...one, status } : one,
+    )
+    return brief(planAction('stop', { ...state, containers }, { ...ACTION, services: ['web'] }))
+  }
+  assert.is(stopOf(ended), '')
+  for (const status of [
+    { ...ended, restartAt: '2026-01-01T00:00:02Z' },
+    { ...ended, undecided: true } as const,
+  ]) {
+    assert.is(stateWord(status), 'restarting')
+    assert.is(stopOf(status), lines('container.stop:service/web/1 (asked for: stop)'))
+  }
 })
 
 test('what is paused stays so over up, with a note, and is stopped like what runs', async () => {

@@ -71,9 +71,10 @@ function stoppedText(status: Stopped, now: number): string {
   return status.byUser ? `was stopped by a user ${ago}` : `${endText(status)} ${ago}`
 }
 
-function leftText({ byUser, restartAt }: Stopped, policy: string): string {
+function leftText({ byUser, restartAt, undecided }: Stopped, policy: string): string {
   if (byUser) return '; only a user starts it again.'
   if (restartAt !== null) return `; its restart policy starts it again at ${restartAt}.`
+  if (undecided === true) return `; its restart policy (${policy}) starts it again.`
   return `; its restart policy (${policy}) leaves it so.`
 }
 

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { identify, isAlive } from '../../kernel/process.ts'
+import { wantsRestart } from '../../model/restart-policy.ts'
 import type { ContainerStatus } from '../../model/status.ts'
 import { disconnect } from '../../network/bridge.ts'
 import { readExitCode } from '../../runtime/monitor.ts'
@@ -44,9 +45,10 @@ export async function statusOf(
     return { state, pid: run.pid, startedAt: run.startedAt, health }
   }
   const exit = await exitOf(host, projectName, { record, run })
-  return stopped(
-    exit.exitCode === UNSEEN ? ((await settledExit(host, projectName, record)) ?? exit) : exit,
-  )
+  const settled = await settledExit(host, projectName, record)
+  if (settled !== null) return stopped(settled)
+  const isWanted = wantsRestart(record.spec.restart, { ...record, ...exit })
+  return { ...stopped(exit), ...(isWanted ? { undecided: true } : {}) }
 }
 
 /** An end that somebody wrote down, and cleared away, while this was looking. */
@@ -59,7 +61,7 @@ async function settledExit(
   return now?.id === id && now.run === null ? now.exit : null
 }
 
-const stopped = (exit: Exit): ContainerStatus => ({ state: 'stopped', ...exit })
+const stopped = (exit: Exit) => ({ state: 'stopped', ...exit }) as const
 
 /** How the run ended, as its monitor wrote it down. */
 export async function exitOf(

@@ -23,10 +23,11 @@ export function readNow(path: string): string | null {
 
 /** See `Kernel.keepFile`. */
 export function keepFile(path: string): KeptFile {
+  const size = fill(path)
+  const text = size === null ? null : Buffer.from(buffer.subarray(0, size))
+  // Opened after it was read: what is another file by then says so when it is asked.
   let fd = openKept < MOST_KEPT ? openNow(path) : null
   if (fd !== null) openKept += 1
-  const size = fd === null ? fill(path) : refill(fd)
-  const text = size === null ? null : Buffer.from(buffer.subarray(0, size))
   return {
     saysStill() {
       const now = fd === null ? fill(path) : refill(fd)

@@ -1,11 +1,11 @@
 import type { ObservedContainer, ObservedState } from '../model/observed.ts'
 import { isOneOff } from '../model/one-off.ts'
 import type { Plan, Reason } from '../model/plan.ts'
+import { isToRestart } from '../model/status.ts'
 import { firewallWorks } from './firewall.ts'
 import { follow } from './follow.ts'
 import { sequence } from './sequence.ts'
 import { asItIs, byPlace, isUp, type Tasks, type Unit } from './unit.ts'
-import { isRestarting } from './verdict.ts'
 
 export type Action = 'stop' | 'start' | 'restart' | 'kill' | 'pause' | 'unpause' | 'rm'
 
@@ -65,7 +65,7 @@ const TASKS: Readonly<
   Record<Action, (there: ObservedContainer, because: Reason, force: boolean) => Tasks>
 > = {
   // What is about to be restarted by its policy is stopped, too: a user's word ends that.
-  stop: (there, because) => (isUp(there) || isRestarting(there) ? { stop: because } : {}),
+  stop: (there, because) => (isUp(there) || isToRestart(there.status) ? { stop: because } : {}),
   start: ({ status }, because) =>
     status.state === 'stopped' || status.state === 'created' ? { start: because } : {},
   restart: (there, because) =>

@@ -66,7 +66,7 @@ export function judgeOutsider(
   const fields = replacedFields(replaced, observed)
   if (fields.length === 0) return {}
   const { start, ...rest } = recreate(observed, { kind: 'changed', fields })
-  const runs = isUp(observed) || isRestarting(observed)
+  const runs = isUp(observed) || isToRestart(observed.status)
   return runs && start !== undefined ? { ...rest, start } : rest
 }
 
@@ -110,5 +110,3 @@ export function isCompleted({ spec, status }: ObservedContainer): boolean {
 
 const stoppedByUser = ({ status }: ObservedContainer): boolean =>
   status.state === 'stopped' && status.byUser
-
-export const isRestarting = ({ status }: ObservedContainer): boolean => isToRestart(status)

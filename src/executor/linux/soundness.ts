@@ -58,9 +58,10 @@ export class Soundness {
     this.forget(subject.key)
     // Taken before the look, so that nothing that changes during it is taken for sound.
     const places = subject.places()
-    const files = places?.files.map((path) => kernel.keepFile(path)) ?? []
+    const files: KeptFile[] = []
     let isSound = false
     try {
+      for (const path of places?.files ?? []) files.push(kernel.keepFile(path))
       const found = look()
       isSound = places !== null && hangs(places.ends, ports) && found?.length === 0
       if (isSound && places !== null)

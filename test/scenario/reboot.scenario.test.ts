@@ -85,6 +85,7 @@ const CHAIN = Object.fromEntries(
         test: ['CMD', 'test', '-e', '/tmp/up'],
         interval: '200ms',
         start_period: '5s',
+        start_interval: '200ms',
       },
       ...(index === 0
         ? {}
@@ -107,7 +108,7 @@ testUnless(
     const inOrder = async () => {
       const rows = Object.values(await ps(sandbox))
       for (const { service, state, health } of rows)
-        assert.equal([state, health], ['running', 'healthy'], service)
+        assert.is(`${service} ${state} ${health}`, `${service} running healthy`)
       const begun = rows.sort(
         (x, y) => Date.parse(x.startedAt ?? '') - Date.parse(y.startedAt ?? ''),
       )
@@ -130,7 +131,8 @@ testUnless(
       'the chain after a crash',
       async () => {
         const now = await inOrder()
-        for (const name of Object.keys(CHAIN)) assert.is.not(now[name], second[name], name)
+        for (const name of Object.keys(CHAIN))
+          assert.is.not(now[name], second[name], `${name} is another`)
         return now
       },
       { withinMs: 30_000 },

@@ -27,6 +27,8 @@ export async function runInVm(
   if (process.env['PAK_VM'] === '1') return { totals: NO_TOTALS, failures: [] }
   const machines = Math.min(MACHINES, files.length)
   process.env['PAK_TEST_BUILT'] = '1'
+  // What waits for a lock keeps its CPU busy: machines that share one take longer than they gain.
+  process.env['PAK_VM_CPUS'] ??= String(Math.max(1, Math.floor(availableParallelism() / machines)))
   console.log(
     `vm: the kernel and scenario tests once more, under pure cgroup v2 (${machines} at once)`,
   )

@@ -5,6 +5,7 @@ import { mkdir, readFile, rm, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errorFromFacts, PakError } from '../errors.ts'
+import { anyMonitor } from '../executor/linux/monitors.ts'
 import { hostKernel } from '../kernel/host.ts'
 import { packageOf } from '../kernel/packages.ts'
 import type { ErrorFacts } from '../model/events.ts'
@@ -12,7 +13,6 @@ import { AgentClient } from './client.ts'
 import { acquireLock } from './lock.ts'
 import { NODE_FLAGS } from './node-flags.ts'
 import type { Roots } from './parts.ts'
-import { liveMonitor } from './processes.ts'
 import { answers, isOutdated, socketPath } from './running.ts'
 import { bindSockets } from './sockets.ts'
 import { startSupervisor } from './supervise.ts'
@@ -136,7 +136,7 @@ async function start(
   options: LaunchOptions,
   detached: boolean,
 ): Promise<ChildProcess> {
-  const monitor = await liveMonitor(hostKernel, roots.runRoot)
+  const monitor = await anyMonitor(hostKernel, roots.runRoot)
   const supervision = {
     runRoot: roots.runRoot,
     program: [

@@ -2,8 +2,7 @@ import { link, rm, writeFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PakError } from '../errors.ts'
 import type { Kernel } from '../kernel/kernel.ts'
-import { identify, isAlive } from '../kernel/process.ts'
-import { parseIdentity } from './processes.ts'
+import { identify, isAlive, type ProcessIdentity } from '../kernel/process.ts'
 
 const POLL_MS = 15
 
@@ -82,4 +81,16 @@ async function isStale(kernel: Kernel, path: string): Promise<boolean> {
   if (text === null) return false
   const owner = parseIdentity(text)
   return owner === null || !(await isAlive(kernel, owner))
+}
+
+/** From a file that anything may have written; `null` when it is not an identity. */
+function parseIdentity(text: string | null): ProcessIdentity | null {
+  try {
+    const parsed = JSON.parse(text ?? 'null') as { pid?: unknown; startTicks?: unknown } | null
+    const { pid, startTicks } = parsed ?? {}
+    const isPid = typeof pid === 'number' && Number.isSafeInteger(pid) && pid > 1
+    return isPid && typeof startTicks === 'string' ? { pid, startTicks } : null
+  } catch {
+    return null
+  }
 }

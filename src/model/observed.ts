@@ -58,8 +58,8 @@ export interface ObservedContainer extends ByHand {
 
 /** Something in the kernel that somebody else changed. */
 export interface Drift {
-  /** `mounts` cannot be put right from outside. */
-  readonly of: 'limits' | 'process' | 'network' | 'mounts'
+  /** `mounts` and `monitor` cannot be put right from outside. */
+  readonly of: 'limits' | 'process' | 'network' | 'mounts' | 'monitor'
   /** For a reader: `memory.max was 134217728, should be 67108864`. */
   readonly fact: string
 }

@@ -50,11 +50,14 @@ function unhealthy({ spec }: Wanted, { status }: ObservedContainer): Tasks {
   return action === 'stop' ? { stop: because } : { stop: because, start: because }
 }
 
-/** A lost mount comes back with a new run only: nobody can mount into a container from outside and be safe. */
+/**
+ * A lost mount comes back with a new run only: nobody can mount into a container from outside and be safe. Nor
+ * does a second monitor get the pipes of the first.
+ */
 function repair({ drift }: ObservedContainer): Tasks {
   if (drift.length === 0) return {}
   const because: Reason = { kind: 'drift', fact: drift.map(({ fact }) => fact).join('; ') }
-  const lost = drift.some((one) => one.of === 'mounts')
+  const lost = drift.some(({ of }) => of === 'mounts' || of === 'monitor')
   return lost ? { stop: because, start: because } : { repair: because }
 }
 

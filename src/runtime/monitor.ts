@@ -3,6 +3,7 @@ import { PakError } from '../errors.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { runParallel } from '../kernel/parallel.ts'
 import { commandFailure } from './failure.ts'
+import { monitorFile } from './monitor-process.ts'
 import { findTool, type OciRuntime } from './oci.ts'
 
 interface CreateRequest {
@@ -34,13 +35,10 @@ const TIMEOUT_MS = 60_000
 
 /**
  * `create` of an OCI container with conmon as its parent, which holds its stdio (stdin is /dev/null),
- * writes its log and its exit code, and outlives pak. The container waits for `start`. PakError
+ * writes its log and its exit code, and outlives pak. The container waits for `start`. Its pid. PakError
  * `command_not_found`, `command_not_executable`, `runtime`, `timeout`; then nothing of it is left.
  */
-export async function createContainer(
-  kernel: Kernel,
-  request: CreateRequest,
-): Promise<{ readonly pid: number; readonly monitorPid: number | null }> {
+export async function createContainer(kernel: Kernel, request: CreateRequest): Promise<number> {
   const conmon = await findTool(kernel, 'conmon')
   const operation = `create \`${request.name}\``
   try {
@@ -52,8 +50,7 @@ export async function createContainer(
       ...(request.signal === undefined ? {} : { signal: request.signal }),
     })
     const { data, message } = parseSync(piped)
-    if (data !== null && data > 1)
-      return { pid: data, monitorPid: await monitorPid(kernel, request) }
+    if (data !== null && data > 1) return data
     const reason = message || `the monitor ended with status ${exitCode}`
     throw commandFailure(reason, operation, await commandOf(kernel, request))
   } catch (error) {
@@ -91,7 +88,7 @@ export async function createContainers(
       if (reported.has(pid)) return pid
       try {
         if (requests.length > 1) await discard(kernel, request)
-        return (await createContainer(kernel, request)).pid
+        return await createContainer(kernel, request)
       } catch (error) {
         if (error instanceof PakError) return error
         throw error
@@ -145,7 +142,7 @@ function conmonArguments({ runtime, id, name, bundle, log, exitDir }: CreateRequ
     ['--runtime-arg', `--root=${runtime.root}`],
     ['--bundle', bundle],
     ['--container-pidfile', posix.join(bundle, 'pid')],
-    ['--conmon-pidfile', posix.join(bundle, 'conmon.pid')],
+    ['--conmon-pidfile', monitorFile(bundle)],
     ['--persist-dir', bundle],
     ['--exit-dir', exitDir],
     log === null
@@ -173,11 +170,6 @@ function parseSync(text: string): { readonly data: number | null; readonly messa
   } catch {
     return { data: null, message: line }
   }
-}
-
-async function monitorPid(kernel: Kernel, { bundle }: CreateRequest): Promise<number | null> {
-  const pid = Number(await kernel.readText(posix.join(bundle, 'conmon.pid')))
-  return Number.isSafeInteger(pid) && pid > 1 ? pid : null
 }
 
 /** A create that failed or was given up: no half-made container stays with the runtime. */

@@ -40,6 +40,7 @@ function machine(spec: ContainerSpec = WIRED) {
   const end = hostEnd({ layout }, record, { network: 'back', pid: RUN.pid })
   const files = new Map<string, string>([
     ['/proc/42/cgroup', '0::/pak/shop/shop-web-1'],
+    ['/proc/41/cmdline', `conmon\0--cid\0${record.id}\0`],
     ['/proc/42/mountstats', 'device tmpfs mounted on /tmp with fstype tmpfs'],
     ['/proc/42/net/route', 'eth0 00000000'],
     [`/sys/class/net/${end}/flags`, '0x1003'],
@@ -48,6 +49,7 @@ function machine(spec: ContainerSpec = WIRED) {
   const soundness = new Soundness()
   const open = new Set<string>()
   const kernel = {
+    readNow: (path: string) => (path.endsWith('/conmon.pid') ? '41' : (files.get(path) ?? null)),
     keepFile(path: string) {
       asked.add(path)
       open.add(path)
@@ -73,7 +75,7 @@ function machine(spec: ContainerSpec = WIRED) {
     /** Whether a check looks in full. */
     looks() {
       let times = 0
-      const subject = containerSubject({ layout }, { record, run: RUN })
+      const subject = containerSubject({ layout, kernel }, { record, run: RUN })
       const drift = soundness.check({ kernel }, subject, ports, () => {
         times += 1
         return found
@@ -135,13 +137,16 @@ test('one that is paused, or on a network without a bridge of pak, is always loo
 test('who may mount, and administer its network, is not asked about these', () => {
   const host = machine({ ...WIRED, capAdd: ['CAP_SYS_ADMIN', 'CAP_NET_ADMIN'] })
   host.looks()
-  assert.equal([...host.asked], ['/proc/42/cgroup', `/sys/class/net/${host.end}/flags`])
+  assert.equal(
+    [...host.asked],
+    ['/proc/42/cgroup', '/proc/41/cmdline', `/sys/class/net/${host.end}/flags`],
+  )
 })
 
 test('what is gone is forgotten, and its files are closed', () => {
   const host = machine()
   host.looks()
-  assert.is(host.open.size, 4)
+  assert.is(host.open.size, host.files.size)
   host.soundness.keep(new Set())
   assert.is(host.open.size, 0)
   assert.is(host.looks(), true)

@@ -78,7 +78,7 @@ export async function startContainer(
     await writeFile(join(bundle, 'config.json'), JSON.stringify(config))
     await cgroups.ensureParent(`${parent}/shop`, NO_LIMITS)
     const logPath = join(folder, 'log')
-    const { pid } = await createContainer(hostKernel, {
+    const pid = await createContainer(hostKernel, {
       runtime,
       id,
       name: 'one',

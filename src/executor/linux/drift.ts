@@ -21,6 +21,7 @@ import { everyServiceAddress, networksFor } from './joined.ts'
 import { parentDrift } from './lan.ts'
 import { childFacts } from './lan-ends.ts'
 import { lostMounts, mayDo } from './lost-mounts.ts'
+import { lostMonitor } from './monitors.ts'
 import type { ContainerRecord, NetworkRecord, ProjectRecords, Run } from './records.ts'
 import { isOutOfReach } from './resolvers.ts'
 import { containerSubject, networksSubject, type Soundness } from './soundness.ts'
@@ -31,6 +32,8 @@ export interface Differences {
   readonly networks: ReadonlyMap<string, string>
   /** Of the containers that run. Limits are not here: see `limitDrift`. */
   readonly containers: ReadonlyMap<string, readonly Drift[]>
+  /** Containers whose run has ended, and nobody has written that down yet. */
+  readonly ended: readonly string[]
 }
 
 /** With `soundness`, containers of which nothing new is said are not looked at. */
@@ -43,14 +46,18 @@ export function differences(
     record.run === null ? [] : { record, run: record.run },
   )
   const ground = groundOf(host, records, soundness)
+  const ended: string[] = []
   return {
+    ended,
     networks: new Map([...ground.broken].filter(([name]) => records.networks.has(name))),
     containers: new Map(
       running.flatMap((one) => {
-        const look = () =>
-          staysAlive(host.kernel, one.run)
-            ? containerDrift(host, one, { project: records.name, ground })
-            : null
+        const look = () => {
+          if (staysAlive(host.kernel, one.run))
+            return containerDrift(host, one, { project: records.name, ground })
+          ended.push(one.record.name)
+          return null
+        }
         const drift =
           soundness === null
             ? look()
@@ -72,6 +79,7 @@ function containerDrift(
     ...wiringDrift(host, { record, run }, ground),
     ...cniDrift(host, record),
     ...lostMounts(host, record, run).map((fact): Drift => ({ of: 'mounts', fact })),
+    ...lostMonitor(host, record).map((fact): Drift => ({ of: 'monitor', fact })),
   ]
 }
 

@@ -62,7 +62,7 @@ type Publication = Omit<FirewallPort, 'container'>
 const seeksDrift = ({ only, drift }: InspectScope): boolean =>
   only !== 'containers' && drift !== false
 
-const NONE: Differences = { networks: new Map(), containers: new Map() }
+const NONE: Differences = { networks: new Map(), containers: new Map(), ended: [] }
 
 async function observeContainer(
   host: LinuxHost,

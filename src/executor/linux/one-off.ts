@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PakError } from '../../errors.ts'
 import { identify } from '../../kernel/process.ts'
+import { monitorFile } from '../../runtime/monitor-process.ts'
 import { findTool } from '../../runtime/oci.ts'
 import type { OciSpec } from '../../runtime/oci-types.ts'
 import type { ExecInvocation } from '../executor.ts'
@@ -52,7 +53,7 @@ export async function launchOneOff(host: LinuxHost, launch: Launch): Promise<Exe
   const made = await host.kernel.run(mkfifo ?? '', ['-m', '600', join(scratch, 'gate')])
   if (made.exitCode !== 0) throw new PakError('host', `mkfifo: ${made.stderr.trim()}`)
   // How it ended is known to the caller alone: whoever sees it end first waits for the caller's word.
-  await host.kernel.replaceFile(join(bundle, 'conmon.pid'), String(launch.pid))
+  await host.kernel.replaceFile(monitorFile(bundle), String(launch.pid))
   void admit(host, record, context)
   const log = ['--log', join(scratch, 'log'), '--log-format', 'json']
   const runtime = [host.oci.path, '--root', host.oci.root, ...log]

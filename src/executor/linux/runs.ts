@@ -5,6 +5,7 @@ import { wantsRestart } from '../../model/restart-policy.ts'
 import type { ContainerStatus } from '../../model/status.ts'
 import { disconnect } from '../../network/bridge.ts'
 import { readExitCode } from '../../runtime/monitor.ts'
+import { monitorFile } from '../../runtime/monitor-process.ts'
 import { unmountRootfs } from '../../storage/rootfs.ts'
 import { forEach } from './batch.ts'
 import { leaveCni } from './cni.ts'
@@ -12,6 +13,7 @@ import { dueHooks } from './greet.ts'
 import type { LinuxHost } from './host.ts'
 import { hostEnds } from './host-ends.ts'
 import { takeChildren } from './lan-ends.ts'
+import { monitorOf } from './monitors.ts'
 import { dropNetns, isNetnsKept } from './netns.ts'
 import type { ContainerRecord, Exit, Run } from './records.ts'
 
@@ -84,15 +86,23 @@ export async function exitOf(
   }
 }
 
-/** A process is gone a moment before its monitor has written how: wait as long as there is a monitor. */
-async function awaitExitCode(host: LinuxHost, { id }: ContainerRecord): Promise<number | null> {
-  const bundle = host.layout.bundle(id)
+/**
+ * A process is gone a moment before its monitor has written how: wait as long as there is a monitor. One that has
+ * nothing to say then hangs, and would for good: it goes too.
+ */
+async function awaitExitCode(host: LinuxHost, record: ContainerRecord): Promise<number | null> {
+  const { id } = record
   const deadline = performance.now() + MONITOR_LIMIT_MS
-  const monitor = Number(await host.kernel.readText(join(bundle, 'conmon.pid')))
+  const monitor = Number(await host.kernel.readText(monitorFile(host.layout.bundle(id))))
   for (let pauseMs = 2; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
     const watched = monitor > 1 && (await identify(host.kernel, monitor)) !== null
     const seen = await readExitCode(host.kernel, { exitDir: host.layout.exits, id })
-    if (seen !== null || !watched || performance.now() > deadline) return seen
+    if (seen !== null || !watched) return seen
+    if (performance.now() > deadline) {
+      const hung = monitorOf(host, record)
+      if (hung !== null) host.kernel.kill(hung, 'SIGKILL')
+      return null
+    }
     await new Promise((resolve) => setTimeout(resolve, pauseMs))
   }
 }

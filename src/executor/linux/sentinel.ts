@@ -33,12 +33,17 @@ export function startSentinel(
     limits.follow(known)
     forgetOthers(host, known)
     for (const records of known) {
-      const text = textOf(differences(host, records, host.soundness))
+      const found = differences(host, records, host.soundness)
+      const text = textOf(found)
       const before = told.get(records.name)
       const times = before?.text === text ? before.times + 1 : 1
       told.set(records.name, { text, times })
       if (text !== '' && times <= INSISTENCE)
-        tell({ project: records.name, cause: `drift: ${text}`, kind: 'form' })
+        tell({
+          project: records.name,
+          cause: text,
+          kind: found.networks.size + found.containers.size > 0 ? 'form' : 'status',
+        })
     }
   }
   const askPlugins = pluginLooks(host, onError)
@@ -108,10 +113,12 @@ function forgetOthers(
   soundness.keep(kept)
 }
 
-const textOf = ({ networks, containers }: Differences): string =>
+/** Of an end its monitor tells sooner, if it can. */
+const textOf = ({ networks, containers, ended }: Differences): string =>
   [
     ...networks.values(),
     ...[...containers].map(
       ([name, drift]) => `${name}: ${drift.map(({ fact }) => fact).join('; ')}`,
     ),
+    ...ended.map((name) => `container ${name} ended`),
   ].join('; ')

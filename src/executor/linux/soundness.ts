@@ -1,9 +1,11 @@
 import type { KeptFile, Kernel } from '../../kernel/kernel.ts'
 import { attachmentsOf } from '../../model/attachments.ts'
 import { bridgeFiles } from '../../network/view.ts'
+import { monitorEvidence } from '../../runtime/monitor-process.ts'
 import type { LinuxHost } from './host.ts'
 import { hostEnd } from './host-ends.ts'
 import { mayDo } from './lost-mounts.ts'
+import { monitorOf } from './monitors.ts'
 import type { ContainerRecord, NetworkRecord, Run } from './records.ts'
 
 interface Host {
@@ -101,9 +103,11 @@ type Ports = ReadonlyMap<string, ReadonlySet<string>>
 const hangs = (ends: readonly End[], ports: Ports): boolean =>
   ends.every(({ network, name }) => ports.get(network)?.has(name) === true)
 
+type SubjectHost = Pick<LinuxHost, 'layout'> & { readonly kernel: Pick<Kernel, 'readNow'> }
+
 /** A running container. */
 export const containerSubject = (
-  host: Pick<LinuxHost, 'layout'>,
+  host: SubjectHost,
   { record, run }: { readonly record: ContainerRecord; readonly run: Run },
 ): Subject => ({
   key: record.id,
@@ -113,7 +117,7 @@ export const containerSubject = (
 })
 
 /** proc_pid_mountstats(5) has each mount, in half of the time that `mountinfo` takes. */
-function placesOf(host: Pick<LinuxHost, 'layout'>, record: ContainerRecord, pid: number): Places {
+function placesOf(host: SubjectHost, record: ContainerRecord, pid: number): Places {
   const { spec, addresses6 = {} } = record
   const isWired = spec.networkMode.kind === 'bridge'
   const attachments = isWired ? attachmentsOf(spec, record) : []
@@ -122,6 +126,7 @@ function placesOf(host: Pick<LinuxHost, 'layout'>, record: ContainerRecord, pid:
     network,
     name: hostEnd(host, record, { network, pid }),
   }))
+  const monitor = monitorOf(host, record)
   const own = [
     'cgroup',
     ...(mayDo(spec, 'SYS_ADMIN') ? [] : ['mountstats']),
@@ -130,6 +135,7 @@ function placesOf(host: Pick<LinuxHost, 'layout'>, record: ContainerRecord, pid:
   ]
   const files = [
     ...own.map((name) => `/proc/${pid}/${name}`),
+    ...(monitor === null ? [] : [monitorEvidence(monitor)]),
     ...ends.map(({ name }) => `/sys/class/net/${name}/flags`),
   ]
   return { ends, files }

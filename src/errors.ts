@@ -60,10 +60,34 @@ export class PakError extends Error {
   }
 }
 
+/** errno(3) of a machine that has run out of something, or will not have it: no bug of whoever hears it. */
+const SHORTAGES: Readonly<Record<string, readonly [ErrorCode, reason: string, hint: string]>> = {
+  ENOSPC: ['storage', 'no space left on the device', 'df and df -i say which file system is full'],
+  EDQUOT: ['storage', 'the disk quota is used up', 'quota says whose'],
+  EROFS: ['storage', 'the file system is read-only', 'dmesg may say why'],
+  EIO: ['storage', 'the disk cannot be read or written', 'dmesg says more'],
+  EMFILE: ['host', 'too many open files', 'the agent needs a higher limit, see prlimit(1)'],
+  ENFILE: ['host', 'too many open files on this machine', 'see fs.file-max in sysctl(8)'],
+  ENOMEM: ['host', 'no memory left', 'free says how much there is'],
+  EAGAIN: ['host', 'no more processes may be started', 'see ulimit -u and pids.max'],
+}
+
+/** What was thrown as the PakError that it is, a shortage of the machine's among them; `null`: neither. */
+export function knownError(error: unknown): PakError | null {
+  if (error instanceof PakError) return error
+  if (!(error instanceof Error) || !('code' in error)) return null
+  const shortage = SHORTAGES[String(error.code)]
+  if (shortage === undefined) return null
+  const [code, reason, hint] = shortage
+  const { syscall = 'access', path = null } = error as NodeJS.ErrnoException
+  const where = typeof path === 'string' && !syscall.includes(path) ? ` \`${path}\`` : ''
+  return new PakError(code, `${syscall}${where}: ${reason}`, { hint, cause: error })
+}
+
 /** Any thrown value as data that can cross the agent's socket. */
 export function errorFacts(error: unknown): ErrorFacts {
-  if (error instanceof PakError)
-    return { code: error.code, message: error.message, hint: error.hint }
+  const known = knownError(error)
+  if (known !== null) return { code: known.code, message: known.message, hint: known.hint }
   const message = error instanceof Error ? (error.stack ?? error.message) : String(error)
   return { code: 'bug', message, hint: null }
 }

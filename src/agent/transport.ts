@@ -57,15 +57,19 @@ export class Transport {
   /** The lines of the answer, as they come. Ends with an error when the agent ends in the middle. */
   async *lines(call: Call): AsyncGenerator<object> {
     const response = await this.#send(call)
+    let said: Error | null = null
     try {
       for await (const line of createInterface({ input: response })) {
         const value = parse(call, line)
         if (typeof value !== 'object' || value === null) continue
-        if (isErrorLine(value)) throw errorFromFacts(value.error)
+        if (isErrorLine(value)) {
+          said = errorFromFacts(value.error)
+          throw said
+        }
         yield value
       }
     } catch (error) {
-      throw error instanceof PakError ? error : broken(call, error)
+      throw error === said || error instanceof PakError ? error : broken(call, error)
     } finally {
       response.destroy()
     }

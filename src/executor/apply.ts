@@ -1,4 +1,4 @@
-import { errorFacts, PakError } from '../errors.ts'
+import { errorFacts, knownError, PakError } from '../errors.ts'
 import type { ApplyEvent } from '../model/events.ts'
 import type { Op, Plan, Step, StepOf } from '../model/plan.ts'
 import type { Executor, StepOutcome } from './executor.ts'
@@ -86,7 +86,8 @@ async function perform(
     const counts = `${outcomes.length} outcomes for ${batch.length} steps`
     return batch.map(({ id }) => new PakError('apply', `run, \`${id}\`: ${counts}`))
   } catch (cause) {
-    if (cause instanceof PakError) return batch.map(() => cause)
+    const known = knownError(cause)
+    if (known !== null) return batch.map(() => known)
     const reason = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)
     return batch.map(({ id }) => new PakError('apply', `run, \`${id}\`: ${reason}`, { cause }))
   }

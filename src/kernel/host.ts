@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { readdirSync, renameSync, rmdirSync, unlinkSync } from 'node:fs'
 import * as fs from 'node:fs/promises'
@@ -10,6 +9,7 @@ import type { FileFacts, Kernel, RunOptions, RunResult } from './kernel.ts'
 import { packageOf } from './packages.ts'
 import { releasePipe } from './pipe.ts'
 import { keepFile, listNow, readHead, readNow } from './small-files.ts'
+import { spawnProgram } from './spawn.ts'
 
 const OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024
 const DEFAULT_TIMEOUT_MS = 30_000
@@ -54,7 +54,7 @@ async function run(
 ): Promise<RunResult> {
   options.signal?.throwIfAborted()
   const pipeVariable = options.syncPipeVariable
-  const child = spawn(file, [...args], {
+  const child = spawnProgram(file, [...args], {
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     env: {
       ...(options.env ?? TOOL_ENVIRONMENT),

@@ -1,10 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { Socket as UdpSocket } from 'node:dgram'
 import { Server } from 'node:net'
 import { PakError } from '../errors.ts'
 import { netnsOf } from './ip.ts'
 import type { Kernel } from './kernel.ts'
 import { mountTable, unmountAll } from './mount.ts'
+import { spawnProgram } from './spawn.ts'
 
 /** Sockets in another network namespace, on one free port of an address. */
 export interface InnerSockets {
@@ -45,7 +46,7 @@ bind()
  */
 export async function listenInNetns(pid: number, address: string): Promise<InnerSockets> {
   const node = [process.execPath, '--eval', BIND, '--', address]
-  const child = spawn('nsenter', [netnsOf(pid), '--', ...node], {
+  const child = spawnProgram('nsenter', [netnsOf(pid), '--', ...node], {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C' },
     timeout: LIMIT_MS,

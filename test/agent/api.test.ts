@@ -312,6 +312,17 @@ test('a client that goes away from a refused upload takes nobody with it', async
   await new Promise((resolve) => setTimeout(resolve, 200))
 })
 
+test('a bug on the other side is told as the bug that it is', async () => {
+  await using at = await served({
+    settle: () => Promise.reject(new TypeError('nobody thought of this')),
+  })
+  const error = await result(at.agent.up('shop', upOf('shop', ['a']))).catch(
+    (caught: unknown) => caught,
+  )
+  assert.instance(error, Error)
+  assert.match((error as Error).message, 'nobody thought of this')
+})
+
 test('a follower hears what happens; one that stalls blocks nobody', async () => {
   await using at = await served()
   const stalled = connect(at.socket)

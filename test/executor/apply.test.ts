@@ -67,6 +67,24 @@ test('what fails takes its dependants with it, and nothing else', async () => {
   )
 })
 
+test('a shortage of the machine is told as one, and is no bug', async () => {
+  const full = Object.assign(new Error('ENOSPC: no space left on device, open'), {
+    code: 'ENOSPC',
+    syscall: 'open',
+    path: '/state/x',
+  })
+  const executor: Executor = { ...memoryExecutor(), run: () => Promise.reject(full) }
+  const { failed } = await apply(planOf(create('a')), executor, {
+    signal: new AbortController().signal,
+    concurrency: 1,
+    onEvent: () => {},
+  })
+  assert.equal(
+    failed.map(({ error }) => [error.code, error.message]),
+    [['storage', 'open `/state/x`: no space left on the device']],
+  )
+})
+
 test('durations come from the clock that is given', async () => {
   const events: ApplyEvent[] = []
   let now = 0

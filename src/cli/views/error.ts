@@ -1,4 +1,4 @@
-import { PakError } from '../../errors.ts'
+import { knownError, PakError } from '../../errors.ts'
 import type { Terminal } from '../terminal.ts'
 
 /** Prints what went wrong on stderr and gives the exit status. Only a bug shows its stack. */
@@ -24,7 +24,8 @@ export function printError(error: unknown, terminal: Terminal): number {
 
 /** An aborted wait surfaces as the signal's reason, or as Node's own AbortError. */
 function asPakError(error: unknown): PakError | null {
-  if (error instanceof PakError) return error
+  const shown = knownError(error)
+  if (shown !== null) return shown
   if (error instanceof Error && error.name === 'AbortError') {
     return error.cause instanceof PakError
       ? error.cause

@@ -1,4 +1,4 @@
-import { PakError } from '../../errors.ts'
+import { knownError, PakError } from '../../errors.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
 
 /**
@@ -32,9 +32,10 @@ export async function forEach<T>(
   return outcomes
 }
 
-/** System errors of a full disk, a read-only file system and the like are the host's, not a bug. */
+/** Amid work on the host what the system refuses is the host's doing, not a bug. */
 export function expected(error: unknown): PakError | null {
-  if (error instanceof PakError) return error
+  const known = knownError(error)
+  if (known !== null) return known
   if (error instanceof Error && 'syscall' in error && 'code' in error)
     return new PakError('storage', `${String(error.syscall)}: ${error.message}`, { cause: error })
   return null

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process'
 import { constants } from 'node:fs'
 import {
   chmod,
@@ -18,6 +17,7 @@ import { PakError } from '../../errors.ts'
 import { archiveParts, shown } from '../../images/layer-tree.ts'
 import { readTar, type TarEntry } from '../../images/tar.ts'
 import { isAlive } from '../../kernel/process.ts'
+import { spawnProgram } from '../../kernel/spawn.ts'
 import { findTool } from '../../runtime/oci.ts'
 import { below, codeOf, HeldRoot, partsOf, type Stack, topOf } from '../../storage/held.ts'
 import { unmountRootfs } from '../../storage/rootfs.ts'
@@ -161,7 +161,7 @@ async function packInto(
   const file = await findTool(host.kernel, 'tar')
   const target = Buffer.from(name, 'latin1').toString('utf8')
   const args = ['--create', '--file=-', '--directory=/proc/self/fd/3', '--numeric-owner']
-  const child = spawn(file, [...args, '--', target], {
+  const child = spawnProgram(file, [...args, '--', target], {
     stdio: ['ignore', 'pipe', 'pipe', folder.fd],
     env: { PATH: '/usr/bin:/bin', LANG: 'C', LC_ALL: 'C' },
   })

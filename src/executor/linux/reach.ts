@@ -1,9 +1,9 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { connect as dial } from 'node:net'
 import { Duplex } from 'node:stream'
 import { PakError } from '../../errors.ts'
 import { isAlive } from '../../kernel/process.ts'
+import { spawnProgram } from '../../kernel/spawn.ts'
 import { attachmentsOf } from '../../model/attachments.ts'
 import type { LinuxHost } from './host.ts'
 import { networksFor } from './joined.ts'
@@ -76,7 +76,7 @@ async function relayed(
 ): Promise<Duplex> {
   const node = [process.execPath, '--eval', RELAY, '--', String(port), address]
   const inside = ['nsenter', '--target', String(pid), '--net', '--', ...node]
-  const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...inside], {
+  const child = spawnProgram('setpriv', ['--pdeathsig', 'KILL', ...inside], {
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C' },
     signal,

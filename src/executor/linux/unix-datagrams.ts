@@ -1,4 +1,5 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { spawnProgram } from '../../kernel/spawn.ts'
 import { type Sink, SinkClosed } from '../../telemetry/forward/sink.ts'
 
 /**
@@ -86,7 +87,7 @@ export class UnixDatagrams implements Sink {
   #start(): ChildProcess {
     // It must not outlive an agent that is killed while a receiver takes nothing.
     const args = ['--pdeathsig', 'KILL', 'perl', '-e', SENDER, this.#path]
-    const sender = spawn('setpriv', args, {
+    const sender = spawnProgram('setpriv', args, {
       stdio: 'pipe',
       env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
     })

@@ -1,4 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { PakError } from '../../errors.ts'
+import { spawnProgram } from '../../kernel/spawn.ts'
 
 const FIRST_RETRY_MS = 1_000
 const LONGEST_RETRY_MS = 300_000
@@ -12,8 +14,20 @@ export function watchTable(onEvents: (events: readonly string[]) => void): Dispo
   let retry: NodeJS.Timeout | null = null
   let closed = false
   let delayMs = FIRST_RETRY_MS
+  const later = () => {
+    retry = setTimeout(begin, delayMs).unref()
+    delayMs = Math.min(delayMs * 2, LONGEST_RETRY_MS)
+  }
   const begin = () => {
-    const monitor = spawn('setpriv', ['--pdeathsig', 'KILL', 'nft', 'monitor', 'destroy'], {
+    try {
+      start()
+    } catch (error) {
+      if (!(error instanceof PakError)) throw error
+      later()
+    }
+  }
+  const start = () => {
+    const monitor = spawnProgram('setpriv', ['--pdeathsig', 'KILL', 'nft', 'monitor', 'destroy'], {
       stdio: ['ignore', 'pipe', 'ignore'],
     })
     child = monitor
@@ -29,8 +43,7 @@ export function watchTable(onEvents: (events: readonly string[]) => void): Dispo
   const again = (ended: ChildProcess) => {
     if (closed || child !== ended) return
     child = null
-    retry = setTimeout(begin, delayMs).unref()
-    delayMs = Math.min(delayMs * 2, LONGEST_RETRY_MS)
+    later()
   }
   begin()
   return {

@@ -170,13 +170,13 @@ async function runFile(file: TestFile): Promise<Verdict> {
     console.log(`skip ${file.path}: ${unfit}`)
     return { totals: { passed: 0, failed: 0, skipped: 1 }, problem: null }
   }
-  const started = Date.now()
+  const started = performance.now()
   const finished = await runProcess(process.execPath, ['--import', 'tsx', file.path], {
     cwd: PROJECT,
     timeoutMs: TIMEOUT_MS[file.kind] * slowness,
   })
   const verdict = judge({ source, ...finished })
-  report(file, verdict, { output: finished.output, tookMs: Date.now() - started })
+  report(file, verdict, { output: finished.output, tookMs: performance.now() - started })
   return verdict
 }
 

@@ -1,4 +1,5 @@
 import type { Address } from '../model/address.ts'
+import { isAhead } from '../model/clock.ts'
 import type { PakEvent } from '../model/events.ts'
 import type { Plan } from '../model/plan.ts'
 
@@ -16,7 +17,7 @@ export class Contest {
     const left = new Set<Address>()
     for (const [key, until] of this.#leftUntil) {
       const [owner, on] = split(key)
-      if (until <= now.getTime()) this.#leftUntil.delete(key)
+      if (!isAhead(until, now.getTime(), WINDOW_MS)) this.#leftUntil.delete(key)
       else if (owner === project) left.add(on)
     }
     return left
@@ -33,7 +34,9 @@ export class Contest {
     )
     for (const [on, because] of repaired) {
       const key = `${plan.project} ${on}`
-      const times = [...(this.#repairs.get(key) ?? []), now.getTime()].filter((at) => at > since)
+      const times = [...(this.#repairs.get(key) ?? []), now.getTime()].filter(
+        (at) => at > since && at <= now.getTime(),
+      )
       this.#repairs.set(key, times)
       if (times.length < MOST_REPAIRS) continue
       this.#repairs.delete(key)

@@ -1,9 +1,9 @@
 import type { ApplyResult } from '../executor/apply.ts'
 import type { Address } from '../model/address.ts'
+import { isAhead, LONGEST_BACK_OFF_MS } from '../model/clock.ts'
 import type { Plan } from '../model/plan.ts'
 
 const FIRST_DELAY_MS = 500
-const LONGEST_DELAY_MS = 60_000
 
 interface Failures {
   readonly count: number
@@ -21,14 +21,16 @@ export class FailedStarts {
   /** What the loop is not to start yet. */
   hold(project: string, now: Date): ReadonlySet<Address> {
     const failures = [...(this.#known.get(project) ?? [])]
-    return new Set(failures.flatMap(([on, { notBefore }]) => (notBefore > now.getTime() ? on : [])))
+    return new Set(
+      failures.flatMap(([on, { notBefore }]) => (isAhead(notBefore, now.getTime()) ? on : [])),
+    )
   }
 
   /** When the next of them is due. */
   dueAt(project: string, now: Date): Date | null {
     const times = [...(this.#known.get(project)?.values() ?? [])]
       .map(({ notBefore }) => notBefore)
-      .filter((time) => time > now.getTime())
+      .filter((time) => isAhead(time, now.getTime()))
     return times.length === 0 ? null : new Date(Math.min(...times))
   }
 
@@ -42,7 +44,7 @@ export class FailedStarts {
     for (const { id, op, on } of steps) {
       if (op !== 'container.start') continue
       const count = (known.get(on)?.count ?? 0) + 1
-      const delayMs = Math.min(FIRST_DELAY_MS * 2 ** (count - 1), LONGEST_DELAY_MS)
+      const delayMs = Math.min(FIRST_DELAY_MS * 2 ** (count - 1), LONGEST_BACK_OFF_MS)
       if (done.has(id)) known.delete(on)
       else known.set(on, { count, notBefore: now.getTime() + delayMs })
     }

@@ -37,8 +37,8 @@ export function afterCheck(
   const kept = { ...result, output: bounded(printableOutput(result.output, OUTPUT_BYTES)) }
   const results = [...state.results, kept].slice(-RESULTS_KEPT)
   if (result.exitCode === 0) return { status: 'healthy', failingStreak: 0, results }
-  const age = Date.parse(result.startedAt) - Date.parse(run.startedAt)
-  if (state.status === 'starting' && age < run.check.startPeriodMs) return { ...state, results }
+  const runningForMs = Date.parse(result.startedAt) - Date.parse(run.startedAt)
+  if (isStarting(state, run.check, runningForMs)) return { ...state, results }
   const failingStreak = state.failingStreak + 1
   const status = failingStreak >= run.check.retries ? 'unhealthy' : state.status
   return { status, failingStreak, results }
@@ -46,9 +46,12 @@ export function afterCheck(
 
 /** How long to wait before the next check: shorter while the container is starting. */
 export function nextCheckMs(state: HealthState, check: Healthcheck, runningForMs: number): number {
-  const starting = state.status === 'starting' && runningForMs < check.startPeriodMs
-  return starting ? check.startIntervalMs : check.intervalMs
+  return isStarting(state, check, runningForMs) ? check.startIntervalMs : check.intervalMs
 }
+
+/** A run that is younger than nothing began before the clock was set back. */
+const isStarting = ({ status }: HealthState, check: Healthcheck, runningForMs: number): boolean =>
+  status === 'starting' && runningForMs >= 0 && runningForMs < check.startPeriodMs
 
 function bounded(output: string): string {
   if (Buffer.byteLength(output) <= OUTPUT_BYTES) return output

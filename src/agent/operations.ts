@@ -1,6 +1,7 @@
 import { survey } from '../converge.ts'
 import { errorFacts, errorFromFacts, PakError } from '../errors.ts'
 import type { ApplyResult } from '../executor/apply.ts'
+import { isAhead } from '../model/clock.ts'
 import type { DesiredState } from '../model/desired.ts'
 import type { ObservedState } from '../model/observed.ts'
 import type { Plan } from '../model/plan.ts'
@@ -12,7 +13,7 @@ import { scopeOf } from '../plan/scope.ts'
 import { unfinished } from './journal.ts'
 import { keptAfterRemove, keptAfterUp } from './kept.ts'
 import type { PassOutcome, Why } from './loop.ts'
-import { nextLook, turn, wholeLookAt } from './turn.ts'
+import { LOOK_EVERY_MS, nextLook, turn, wholeLookAt } from './turn.ts'
 import { begun, type Conclusion, standing, type Updates } from './updates.ts'
 import { concludeUpdates, readWanted, withFate } from './updating.ts'
 import type {
@@ -222,7 +223,8 @@ export async function pass(
     const { ok } = await down(shop, project, { desired: null, options: DOWN }, NOBODY)
     return { ok, wakeAt: null }
   }
-  const isWhole = !onlyStatus || shop.now().getTime() >= wholeLookAt(shop, project)
+  const isWhole =
+    !onlyStatus || !isAhead(wholeLookAt(shop, project), shop.now().getTime(), LOOK_EVERY_MS)
   if (isWhole) shop.wholeLooks.set(project, shop.now().getTime())
   const { ok, conclusion, observed, plannedAt } = await turn(shop, project, {
     cause,

@@ -1,8 +1,8 @@
+import { LONGEST_BACK_OFF_MS } from '../model/clock.ts'
 import type { RestartPolicy } from '../model/desired.ts'
 import { wantsRestart } from '../model/restart-policy.ts'
 
 const FIRST_DELAY_MS = 100
-const LONGEST_DELAY_MS = 60_000
 /** A run that lasted this long was a success: the back-off starts over. */
 const GOOD_RUN_MS = 10_000
 
@@ -34,6 +34,6 @@ export function decideRestart(ended: EndedRunFacts): RestartDecision | null {
   // A clock that was set back makes a run look negative: that is no long run.
   const ranMs = finished - Date.parse(ended.startedAt)
   const last = ranMs >= GOOD_RUN_MS ? null : ended.lastDelayMs
-  const delayMs = last === null ? FIRST_DELAY_MS : Math.min(last * 2, LONGEST_DELAY_MS)
+  const delayMs = last === null ? FIRST_DELAY_MS : Math.min(last * 2, LONGEST_BACK_OFF_MS)
   return { delayMs, restartAt: new Date(finished + delayMs).toISOString() }
 }

@@ -1,3 +1,4 @@
+import { isAhead } from '../model/clock.ts'
 import type { ObservedState } from '../model/observed.ts'
 import type { Plan } from '../model/plan.ts'
 import { plan } from '../plan/plan.ts'
@@ -8,7 +9,7 @@ import { concludeUpdates, readWanted } from './updating.ts'
 import { NOBODY, perform, type Workshop, workOf } from './work.ts'
 
 /** A whole look for its own sake: what matters sooner tells of itself, see `startSentinel`. */
-const LOOK_EVERY_MS = 5 * 60_000
+export const LOOK_EVERY_MS = 5 * 60_000
 
 /** Make good whatever has drifted, ended or become due, as far as it is looked for. */
 export async function turn(
@@ -100,7 +101,7 @@ export function nextLook(
     status.state === 'stopped' && status.restartAt !== null ? [startsFrom(status.restartAt)] : [],
   )
   const all = dueAt === null ? times : [...times, dueAt.getTime()]
-  const ahead = all.filter((time) => time > plannedAt.getTime())
+  const ahead = all.filter((time) => isAhead(time, plannedAt.getTime()))
   return new Date(Math.min(wholeAt, ...ahead))
 }
 

@@ -1,4 +1,5 @@
 import { serviceAddress } from '../model/address.ts'
+import { isAhead } from '../model/clock.ts'
 import type { Service, UpdatePolicy } from '../model/desired.ts'
 import type { Plan, Reason, Step } from '../model/plan.ts'
 import { takesTraffic } from '../model/traffic.ts'
@@ -79,7 +80,7 @@ function isSettled({ observed }: Unit, { monitorMs }: UpdatePolicy, now: string)
   if (status.state === 'stopped') return status.byUser || isCompleted(observed)
   if (status.state !== 'running') return true
   if (spec.healthcheck !== null) return takesTraffic(observed)
-  return Date.parse(now) - Date.parse(status.startedAt) >= monitorMs
+  return !isAhead(Date.parse(status.startedAt) + monitorMs, Date.parse(now), monitorMs)
 }
 
 function chunks(units: readonly Unit[], size: number): readonly (readonly Unit[])[] {

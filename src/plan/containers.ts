@@ -1,4 +1,5 @@
 import { networkAddress, projectAddress, replicaAddress, volumeAddress } from '../model/address.ts'
+import { isAhead } from '../model/clock.ts'
 import type { Step, StepArgs } from '../model/plan.ts'
 import { batchSteps, type Gates, gatesOf, placeOf } from './batches.ts'
 import { diffContainer } from './diff.ts'
@@ -151,8 +152,8 @@ function beginnings(unit: Unit, at: Context): readonly Step[] {
 function backOff({ observed, tasks }: Unit, { lookedAt }: Draft): { readonly notBefore?: string } {
   const status = observed?.status
   if (lookedAt === undefined || status?.state !== 'stopped' || status.restartAt === null) return {}
-  const isAhead = Date.parse(status.restartAt) > Date.parse(lookedAt)
-  return isAhead && tasks.start?.kind === 'exited' ? { notBefore: status.restartAt } : {}
+  const waits = isAhead(Date.parse(status.restartAt), Date.parse(lookedAt))
+  return waits && tasks.start?.kind === 'exited' ? { notBefore: status.restartAt } : {}
 }
 
 /** Who stands in does so only when it is its service's turn. */

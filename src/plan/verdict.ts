@@ -1,4 +1,5 @@
 import { attachmentsOf } from '../model/attachments.ts'
+import { isAhead } from '../model/clock.ts'
 import type { ObservedContainer } from '../model/observed.ts'
 import type { FieldChange, Reason } from '../model/plan.ts'
 import { isToRestart } from '../model/status.ts'
@@ -101,7 +102,8 @@ function startReason(observed: ObservedContainer, options: PlanOptions): Reason 
     if (isCompleted(observed)) return null
     return status.byUser ? { kind: 'requested', by: 'up' } : exited
   }
-  const due = status.restartAt !== null && startsFrom(status.restartAt) <= Date.parse(options.now)
+  const due =
+    status.restartAt !== null && !isAhead(startsFrom(status.restartAt), Date.parse(options.now))
   return due ? exited : null
 }
 

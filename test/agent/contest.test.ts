@@ -37,4 +37,16 @@ test('repairs now and then go on for ever, and a user wipes what was counted', a
   assert.is(contest.leave('shop', at(1000)).size, 0)
 })
 
+test('a clock that was set back leaves nothing alone for longer', async () => {
+  const { host, planOf, up } = world()
+  await up(one())
+  host.meddle('shop', 'shop-web-1', { of: 'limits', fact: FACT })
+  const planned = await planOf(one(), { cause: 'loop' })
+  const contest = new Contest()
+  for (let turn = 0; turn < 5; turn++) contest.count(planned, at(100_000))
+  assert.is(contest.leave('shop', at(100_001)).size, 1)
+  assert.is(contest.leave('shop', at(1)).size, 0)
+  for (let turn = 0; turn < 4; turn++) assert.equal(contest.count(planned, at(1)), [])
+})
+
 test.run()

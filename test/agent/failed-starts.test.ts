@@ -33,6 +33,15 @@ test('a start that fails is due later and later, up to a minute; one that is don
   assert.is(starts.dueAt('shop', at(10_000)), null)
 })
 
+test('a clock that was set back holds up no start', async () => {
+  const starts = new FailedStarts()
+  const plan = await planned()
+  starts.count(plan, { ...NOTHING, failed: [failure('container.start:service/db/1')] }, at(0))
+  assert.ok(starts.hold('shop', at(0)).size > 0)
+  assert.is(starts.hold('shop', at(-3_600_000)).size, 0)
+  assert.is(starts.dueAt('shop', at(-3_600_000)), null)
+})
+
 test('what is no start is not for it', async () => {
   const starts = new FailedStarts()
   const failed = [failure('network.create:network/default')]

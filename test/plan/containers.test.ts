@@ -183,6 +183,8 @@ test('the loop starts what its policy wants again, not before its time', async (
     { container, notBefore: OPTIONS.now },
   ])
   assert.equal(argsOf(await loopAt(OPTIONS.now)), [{ container }])
+  // The clock was set back since: nothing waits for a day.
+  assert.equal(argsOf(await loopAt('2025-12-30T23:59:59.849Z')), [{ container }])
   assert.equal(argsOf(await planOf(one(), { now: '2025-12-31T23:59:59.850Z' })), [{ container }])
 })
 

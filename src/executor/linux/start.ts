@@ -31,7 +31,7 @@ interface Launch {
 const TOGETHER = 20
 
 /** What is left of a back-off when a start begins is less: a clock that was put back must not hold it up. */
-const LONGEST_BACK_OFF_MS = 500
+const LONGEST_REST_MS = 500
 
 /**
  * The one place that starts containers. Groups of them pass each stage together, so that a stage can be
@@ -228,7 +228,7 @@ async function backOff(
   const left = launches.map(({ notBefore }) =>
     notBefore === null ? 0 : Date.parse(notBefore) - now,
   )
-  const waitMs = Math.min(Math.max(0, ...left), LONGEST_BACK_OFF_MS)
+  const waitMs = Math.min(Math.max(0, ...left), LONGEST_REST_MS)
   // Whoever interrupts is heard where they are let go.
   if (waitMs > 0) await sleep(waitMs, undefined, { signal }).catch(() => {})
 }

@@ -1,4 +1,5 @@
 import { PakError } from '../../errors.ts'
+import { isAhead } from '../../model/clock.ts'
 import type { StepOf } from '../../model/plan.ts'
 import type { RunContext } from '../executor.ts'
 import type { LinuxHost } from './host.ts'
@@ -74,7 +75,9 @@ async function verdictOf(
   }
   if (status.state !== 'running') return 'not yet'
   if (spec.healthcheck === null)
-    return Date.now() - Date.parse(status.startedAt) >= monitorMs ? null : 'not yet'
+    return isAhead(Date.parse(status.startedAt) + monitorMs, Date.now(), monitorMs)
+      ? 'not yet'
+      : null
   if (status.health === 'unhealthy')
     return new PakError('unhealthy', `update, \`${name}\`: it is unhealthy`)
   return status.health === 'healthy' ? null : 'not yet'

@@ -67,7 +67,12 @@ async function run(
       ...(pipeVariable === undefined ? [] : (['pipe'] as const)),
     ],
   })
-  const stop = boundedLife(file, child.kill.bind(child), options)
+  const end = () => {
+    child.kill('SIGKILL')
+    // Of a program that has ended, what it left behind may hold the pipe open, and hang.
+    child.stdio[3]?.destroy()
+  }
+  const stop = boundedLife(file, end, options)
   const [, stdout, stderr] = child.stdio
     .slice(0, 3)
     .map((stream) => collect(stream, options.mostOutputBytes ?? OUTPUT_LIMIT_BYTES))
@@ -111,13 +116,13 @@ async function run(
 /** Ends the program when its time is up or its caller gives up; `check` throws the reason afterwards. */
 function boundedLife(
   file: string,
-  killChild: (signal: NodeJS.Signals) => boolean,
+  endProgram: () => void,
   { signal, timeoutMs = DEFAULT_TIMEOUT_MS }: RunOptions,
 ): Disposable & { ended(): boolean; check(): void } {
   let ended: PakError | null = null
   const end = (error: PakError) => {
     ended ??= error
-    killChild('SIGKILL')
+    endProgram()
   }
   const cancel = () => end(new PakError('cancelled', `run \`${file}\`: interrupted`))
   const timer = setTimeout(
@@ -159,9 +164,14 @@ async function collect(stream: unknown, mostBytes: number): Promise<string | nul
 async function lines(stream: unknown, count: number): Promise<string> {
   if (!(stream instanceof Readable)) return ''
   let text = ''
-  for await (const chunk of stream.setEncoding('utf8')) {
-    text += chunk
-    if (text.split('\n').length > count || text.length > OUTPUT_LIMIT_BYTES) break
+  try {
+    for await (const chunk of stream.setEncoding('utf8')) {
+      text += chunk
+      if (text.split('\n').length > count || text.length > OUTPUT_LIMIT_BYTES) break
+    }
+  } catch (error) {
+    // Given up: what was said until then is all there is.
+    if (!hasCode(error, 'ERR_STREAM_PREMATURE_CLOSE')) throw error
   }
   return text
 }

@@ -3,7 +3,7 @@ import { PakError } from '../errors.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { runParallel } from '../kernel/parallel.ts'
 import { commandFailure } from './failure.ts'
-import { monitorFile } from './monitor-process.ts'
+import { livingMonitor, monitorFile } from './monitor-process.ts'
 import { findTool, type OciRuntime } from './oci.ts'
 
 interface CreateRequest {
@@ -55,9 +55,17 @@ export async function createContainer(kernel: Kernel, request: CreateRequest): P
     throw commandFailure(reason, operation, await commandOf(kernel, request))
   } catch (error) {
     await discard(kernel, request)
-    throw error
+    throw error instanceof PakError ? givenUp(error, request) : error
   }
 }
+
+/** What did not answer is the runtime, whoever started it. */
+const givenUp = (error: PakError, { name, runtime }: CreateRequest): PakError =>
+  error.code === 'timeout'
+    ? new PakError('timeout', `create \`${name}\`: ${runtime.path} did not come to an end`, {
+        cause: error,
+      })
+    : error
 
 /** What the bundle asks to run; `null` where that cannot be read. */
 async function commandOf(kernel: Kernel, { bundle }: CreateRequest): Promise<string | null> {
@@ -81,7 +89,15 @@ export async function createContainers(
   kernel: Kernel,
   requests: readonly CreateRequest[],
 ): Promise<readonly (number | PakError)[]> {
-  const reported = requests.length > 1 ? await createTogether(kernel, requests) : new Set<number>()
+  let reported: ReadonlySet<number> = new Set()
+  try {
+    if (requests.length > 1) reported = await createTogether(kernel, requests)
+  } catch (error) {
+    // Interrupted, or a runtime that hangs: to try each alone would take as long again.
+    if (!(error instanceof PakError)) throw error
+    await Promise.all(requests.map((request) => discard(kernel, request)))
+    return requests.map((request) => givenUp(error, request))
+  }
   return Promise.all(
     requests.map(async (request) => {
       const pid = Number(await kernel.readText(posix.join(request.bundle, 'pid')))
@@ -114,6 +130,7 @@ async function createTogether(
     syncPipeVariable: '_OCI_SYNCPIPE',
     syncPipeLines: requests.length,
     timeoutMs: TIMEOUT_MS,
+    ...(first.signal === undefined ? {} : { signal: first.signal }),
   })
   return new Set(
     piped.split('\n').flatMap((line) => {
@@ -172,8 +189,14 @@ function parseSync(text: string): { readonly data: number | null; readonly messa
   }
 }
 
-/** A create that failed or was given up: no half-made container stays with the runtime. */
-async function discard(kernel: Kernel, { runtime, id }: CreateRequest): Promise<void> {
+/** A create that failed or was given up: no half-made container stays with the runtime, nor whoever hung over it. */
+async function discard(kernel: Kernel, { runtime, id, bundle }: CreateRequest): Promise<void> {
+  const monitor = livingMonitor(kernel, { bundle, id })
+  if (monitor !== null) {
+    const children = kernel.readNow(`/proc/${monitor}/task/${monitor}/children`) ?? ''
+    for (const pid of [monitor, ...children.trim().split(' ').map(Number)])
+      if (pid > 1) kernel.kill(pid, 'SIGKILL')
+  }
   const args = ['--root', runtime.root, 'delete', '--force', id]
   try {
     await kernel.run(runtime.path, args, { env: runtime.environment })

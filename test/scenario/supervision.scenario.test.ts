@@ -1,6 +1,15 @@
 // not in the emulated machine: nothing of it depends on the version of cgroups, and it starts Node dozens of times
 import { spawn } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -95,6 +104,42 @@ testUnless(
     } finally {
       stranger.kill('SIGKILL')
     }
+  },
+)
+
+testUnless(
+  test,
+  fleetLacks(),
+  'a runtime that hangs holds up nothing for good: an interrupt ends it, and all goes on afterwards',
+  async () => {
+    await using pak = await busyboxSandbox()
+    const hangs = join(pak.folder, 'hangs')
+    const hung = join(pak.folder, 'hung')
+    const runtime = await pak.write(
+      'slow-runtime',
+      `#!/bin/sh
+for word in "$@"; do
+  if [ "$word" = create ] && [ -e '${hangs}' ]; then echo $$ >>'${hung}'; exec sleep 100000; fi
+done
+exec crun "$@"
+`,
+    )
+    chmodSync(runtime, 0o755)
+    writeFileSync(hangs, '')
+    const service = { stop_signal: 'SIGKILL' }
+    await pak.write('pak.yaml', manifest({ one: service, other: service }))
+    const up = pak.start(['--runtime', runtime, 'up', '-d'])
+    const ended = once(up, 'exit')
+    const waiting = () => readFileSync(hung, 'utf8').trim().split('\n').map(Number)
+    await eventually('both hang', () => waiting().length === 2)
+    up.kill('SIGINT')
+    assert.is((await ended)[0], 130)
+    await eventually('they are gone', () => waiting().every((pid) => !livesAs(pid, 'sleep')))
+    rmSync(hangs)
+    await pak.ok(['up', '-d'])
+    assert.equal(Object.keys(await pids(pak)).sort(), ['one', 'other'])
+    await pak.ok(['down'])
+    await nothingLeft(pak, NETWORKS)
   },
 )
 

@@ -141,6 +141,11 @@ function chainsFor(lifts: readonly Lift[]): readonly LiftChain[] {
       name: 'prerouting',
       hook: hooked('prerouting'),
       rules: [
+        {
+          // The receiver takes one of VLAN 0 for a frame without a tag, the rules below do not.
+          match: 'iifname "pv*" ether type { 8021q, 8021ad } drop',
+          comment: 'no tags of containers',
+        },
         { match: 'meta pkttype != other accept', comment: 'to this host, or to everybody' },
         { match: 'ether type vmap { ip : goto four, ip6 : goto six }', comment: 'by family' },
       ],

@@ -1,5 +1,4 @@
 import { PakError } from '../errors.ts'
-import type { ContainerSpec } from '../model/desired.ts'
 import { INIT_PATH } from './init.ts'
 import { joinMounts, systemMounts } from './mounts.ts'
 import type { OciMount, OciNamespace, OciSpec } from './oci-types.ts'
@@ -28,6 +27,8 @@ export interface SpecInput extends ProcessInput {
   /** A folder to use as `/dev/shm`, where several containers share it. */
   readonly shmSource?: string | null
   readonly annotations?: Readonly<Record<string, string>>
+  /** It has addresses of IPv6. */
+  readonly ipv6?: boolean
 }
 
 /** Everything that decides about a container, joined into the OCI runtime spec. Pure. */
@@ -52,7 +53,7 @@ export function ociSpec(input: SpecInput): OciSpec {
         devices: deviceRules(security),
       },
       devices: ociDevices(security),
-      sysctl: sysctlsOf(spec),
+      sysctl: sysctlsOf(input),
       maskedPaths: security.maskedPaths,
       readonlyPaths: security.readonlyPaths,
       ...propagationOf(input.mounts),
@@ -112,10 +113,17 @@ function namespacesOf({ spec, namespaces, name }: SpecInput): readonly OciNamesp
   ]
 }
 
+/** ip-sysctl.rst of the kernel: what is for one address comes in a frame for one, or a policy has not seen it. */
+const NO_UNICAST_IN_BROADCAST = 'drop_unicast_in_l2_multicast'
+
 /** Kernels since 4.11 let a namespace open low ports; Docker does the same, so that any user may bind 80. */
-function sysctlsOf(spec: ContainerSpec): Readonly<Record<string, string>> {
-  const ownNetwork = spec.networkMode.kind === 'bridge' || spec.networkMode.kind === 'none'
+function sysctlsOf({ spec, ipv6 = false }: SpecInput): Readonly<Record<string, string>> {
+  const isBridged = spec.networkMode.kind === 'bridge'
+  const ownNetwork = isBridged || spec.networkMode.kind === 'none'
   return {
+    ...(isBridged ? { [`net.ipv4.conf.all.${NO_UNICAST_IN_BROADCAST}`]: '1' } : {}),
+    // An interface has of IPv6 what was the default when it came.
+    ...(isBridged && ipv6 ? { [`net.ipv6.conf.default.${NO_UNICAST_IN_BROADCAST}`]: '1' } : {}),
     ...(ownNetwork ? { 'net.ipv4.ip_unprivileged_port_start': '0' } : {}),
     ...(ownNetwork ? { 'net.ipv4.ping_group_range': '0 2147483647' } : {}),
     // The spec's own field for it is younger than the runtimes that pak supports.

@@ -1,11 +1,13 @@
 // not in the emulated machine: nothing of it depends on the version of cgroups, and it starts Node dozens of times
 
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { eventually } from '../support/eventually.ts'
 import type { PakSandbox } from '../support/pak.ts'
-import { testUnless } from '../support/skip.ts'
+import { hostLacks, testUnless } from '../support/skip.ts'
+import { within } from './damage.ts'
 import { inside, pidOf } from './lab.ts'
 import { lacking, type PlanJson, runs, SLEEPS, stage } from './stage.ts'
 
@@ -25,6 +27,7 @@ containers:
   other:
     ${SLEEPS}
 `
+const PORT = 82
 const ONLY_APP = '{ ingress: { allow: [{ from: app, ports: [80] }] } }'
 
 testUnless(
@@ -73,6 +76,92 @@ testUnless(
     assert.is(tables().filter((line) => line.includes('_p_')).length, before - 1)
   },
 )
+
+/** Sends UDP from one address to another in frames of the attacker's own making. */
+const FRAMES = `
+use strict; use Socket;
+my ($index, $from, $to, $ours, $theirs, $port) = @ARGV;
+my $mac = sub { pack('H12', join('', split(/:/, $_[0]))) };
+socket(my $wire, 17, SOCK_RAW, 0) or die $!;
+my $sum = sub { my $all = 0; $all += $_ for unpack('n*', $_[0]); $all = ($all & 0xffff) + ($all >> 16) for 1..2; ~$all & 0xffff };
+my $send = sub {
+  my ($target, $tag, $word) = @_;
+  my $udp = pack('nnnn', 4000, $port, 8 + length($word) + 1, 0) . "$word\n";
+  my $head = sub { pack('CCnnnCCna4a4', 0x45, 0, 20 + length($udp), 1, 0, 64, 17, $_[0], inet_aton($from), inet_aton($to)) };
+  my $frame = $mac->($target) . $mac->($ours) . $tag . pack('n', 0x0800) . $head->($sum->($head->(0))) . $udp;
+  send($wire, $frame, 0, pack('SnlSCCa8', 17, 0x0800, $index, 0, 0, 6, $mac->($target))) or die $!;
+};
+$send->($theirs, '', 'plain');
+$send->($theirs, pack('nn', 0x8100, 0), 'tagged');
+$send->($theirs, pack('nn', 0x88a8, 0), 'double');
+$send->('ff:ff:ff:ff:ff:ff', '', 'broadcast');
+$send->('ff:ff:ff:ff:ff:ff', pack('nn', 0x8100, 0), 'tagged-broadcast');
+$send->('01:00:5e:00:00:fb', '', 'multicast');
+`
+
+/** Says that it listens, then what it hears for a second after something was said, or four without. */
+const EAR = `
+use strict; use Socket; $| = 1;
+socket(my $ear, PF_INET, SOCK_DGRAM, 0) or die $!;
+bind($ear, pack_sockaddr_in($ARGV[0], INADDR_ANY)) or die $!;
+print "ready\\n";
+for (my ($left, $bits) = (4, ''); vec($bits, fileno($ear), 1) = 1, select($bits, undef, undef, $left); $left = 1) {
+  recv($ear, my $heard, 1500, 0); print $heard;
+}
+`
+
+testUnless(
+  test,
+  lacking ?? hostLacks('perl'),
+  'frames of another make get no further: tags, and broadcasts for one',
+  async () => {
+    await using pak = await stage()
+    const services = (policies: string) => `name: paktp
+containers:
+  ear:
+    ${SLEEPS}
+    policies: ${policies}
+  other:
+    ${SLEEPS}
+`
+    const heard = async (policies: string) => {
+      await pak.write('pak.yaml', services(policies))
+      await pak.ok(['up', '-d'])
+      const [from, to] = [await pidOf(pak, 'other'), await pidOf(pak, 'ear')]
+      const [ours, theirs] = [endOf(from), endOf(to)]
+      const words = [ours.index, ours.address, theirs.address, ours.mac, theirs.mac, PORT]
+      const ear = spawn('nsenter', [`--net=/proc/${to}/ns/net`, 'perl', '-e', EAR, String(PORT)])
+      let said = ''
+      ear.stdout.on('data', (chunk: Buffer) => {
+        said += chunk.toString()
+      })
+      const ended = once(ear, 'close')
+      await eventually('it listens', () => said.startsWith('ready'))
+      within(from, 'net', 'perl', '-e', FRAMES, ...words.map(String))
+      await ended
+      return said.trim().split('\n').slice(1)
+    }
+    assert.ok((await heard('{ ingress: { default: allow } }')).includes('plain'))
+    assert.equal(await heard('{ ingress: { default: deny } }'), [])
+    await pak.ok(['down'])
+  },
+)
+
+/** The first interface of a process's network. */
+function endOf(pid: number) {
+  const [end] = JSON.parse(within(pid, 'net', 'ip', '-j', '-4', 'address', 'show', 'eth0')) as {
+    readonly ifindex: number
+    readonly addr_info: readonly { readonly local: string }[]
+  }[]
+  const [link] = JSON.parse(within(pid, 'net', 'ip', '-j', 'link', 'show', 'eth0')) as {
+    readonly address: string
+  }[]
+  return {
+    index: end?.ifindex ?? 0,
+    address: end?.addr_info[0]?.local ?? '',
+    mac: link?.address ?? '',
+  }
+}
 
 interface Told {
   readonly rule: string

@@ -61,6 +61,7 @@ export async function writeBundle(
     namespaces,
     security,
     init,
+    ipv6: Object.keys(record.addresses6 ?? {}).length > 0,
     annotations: { 'pak.project': projectName, 'pak.service': record.service },
   })
   await host.kernel.replaceFile(join(bundle, 'config.json'), JSON.stringify(amend(config)))

@@ -23,6 +23,14 @@ export class Contest {
     return left
   }
 
+  /** When the first thing that is left alone is so no longer, in milliseconds since the epoch; `null`: none is. */
+  dueAt(project: string): number | null {
+    const times = [...this.#leftUntil].flatMap(([key, until]) =>
+      split(key)[0] === project ? [until] : [],
+    )
+    return times.length === 0 ? null : Math.min(...times)
+  }
+
   /** Count the repairs of a plan; returns an event for each thing that is left alone from now on. */
   count(plan: Plan, now: Date): readonly PakEvent[] {
     const events: PakEvent[] = []

@@ -81,9 +81,15 @@ export const loopOptions = (
     ...standing(updates),
   }) as const
 
-/** When the next look at all of a project is due, in milliseconds since the epoch. */
-export const wholeLookAt = ({ wholeLooks }: Workshop, project: string): number =>
-  (wholeLooks.get(project) ?? 0) + LOOK_EVERY_MS
+/**
+ * When the next look at all of a project is due, in milliseconds since the epoch. Of what was left alone nobody
+ * tells again.
+ */
+export const wholeLookAt = ({ wholeLooks, contest }: Workshop, project: string): number =>
+  Math.min(
+    (wholeLooks.get(project) ?? 0) + LOOK_EVERY_MS,
+    contest.dueAt(project) ?? Number.POSITIVE_INFINITY,
+  )
 
 /**
  * When a restart, or a start that failed, is due that this plan came too early for, though it may be past by now; and now and then

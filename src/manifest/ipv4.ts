@@ -24,8 +24,22 @@ export function parseSubnet(text: string, { longest = 30 } = {}): Subnet {
   const cidr = `${toText(first)}/${prefix}`
   if (toText(first) !== address)
     throw new Refusal(`${shown(text)} has host bits set`, `say \`${cidr}\``)
-  return { cidr, first, last: first + size - 1 }
+  const last = first + size - 1
+  if (NO_HOSTS.some(([from, to]) => first <= toNumber(to) && toNumber(from) <= last))
+    throw new Refusal(
+      `${shown(text)} has no addresses for hosts`,
+      'take a part of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16',
+    )
+  return { cidr, first, last }
 }
+
+/** RFC 6890: this host, loopback, link-local, and from multicast to broadcast. */
+const NO_HOSTS = [
+  ['0.0.0.0', '0.255.255.255'],
+  ['127.0.0.0', '127.255.255.255'],
+  ['169.254.0.0', '169.254.255.255'],
+  ['224.0.0.0', '255.255.255.255'],
+] as const
 
 export function subnetsOverlap(a: Subnet, b: Subnet): boolean {
   return a.first <= b.last && b.first <= a.last

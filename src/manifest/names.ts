@@ -93,9 +93,12 @@ export function parseMac(text: string): string {
   return mac
 }
 
-/** The kernel takes 15 characters; `lo` is there already. */
+/** `lo` is there already; the others are folders of sysctl for all interfaces (ip-sysctl.rst). */
+const NO_INTERFACES = ['lo', 'all', 'default']
+
+/** The kernel takes 15 characters. */
 export function parseInterfaceName(text: string): string {
-  if (!/^[A-Za-z][A-Za-z0-9_.-]{0,14}$/.test(text) || text === 'lo')
+  if (!/^[A-Za-z][A-Za-z0-9_.-]{0,14}$/.test(text) || NO_INTERFACES.includes(text))
     throw new Refusal(
       `expected the name of an interface: a letter, then letters, digits, \`_\`, \`.\`, \`-\`, at most 15, got ${shown(text)}`,
     )

@@ -44,7 +44,7 @@ export function networkOptions(
     ...(ipv6 === null ? {} : { ipv6 }),
     ...(ipRange === null ? {} : { ipRange }),
     ...(Object.keys(auxAddresses).length === 0 ? {} : { auxAddresses }),
-    ...driverOptions(context, child(field, 'driver_opts')),
+    ...driverOptions(context, child(field, 'driver_opts'), ipv6 === null ? 576 : 1280),
   }
 }
 
@@ -181,15 +181,18 @@ const ISOLATED = ['isolated']
 /** Read, or refused, where the rest of the driver is. */
 const DRIVERS_OWN = [...OVERLAY_OPTIONS, ...LAN_OPTIONS]
 
+/** `leastMtu`: 1280 where there is IPv6 (RFC 8200, section 5), else 576, the least of use. */
 function driverOptions(
   context: Context,
   field: Field | null,
+  leastMtu: number,
 ): Pick<Network, 'mtu' | 'bridge' | 'isolated'> {
   const found: { mtu?: number; bridge?: string; isolated?: boolean } = {}
   for (const { name, value, field: at } of pairsOf(field)) {
     const text = value ?? ''
     const make = () => {
-      if (MTU.includes(name)) found.mtu = parseMtu(text)
+      if (MTU.includes(name))
+        found.mtu = parseInteger({ what: 'mtu', least: leastMtu, most: 65_535 })(text)
       else if (BRIDGE.includes(name)) found.bridge = parseInterfaceName(text)
       else if (ISOLATED.includes(name)) found.isolated = parseFlag(text)
       else if (ICC.includes(name)) found.isolated = !parseFlag(text)
@@ -205,9 +208,6 @@ function driverOptions(
   const { isolated = false, ...rest } = found
   return { ...rest, ...(isolated ? { isolated: true } : {}) }
 }
-
-/** 1280 is the least that IPv6 takes (RFC 8200, section 5), 576 the least of use for IPv4. */
-const parseMtu = parseInteger({ what: 'mtu', least: 576, most: 65_535 })
 
 function parseFlag(text: string): boolean {
   if (text === 'true' || text === 'false') return text === 'true'

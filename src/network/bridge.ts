@@ -300,6 +300,8 @@ async function tuneBridge(kernel: Kernel, { name, ipv6 }: Bridge): Promise<void>
   // 127.0.0.1:<published> is rewritten to leave by the bridge and come back by it. The firewall's
   // `guard` chain drops what others send to 127/8, which this would otherwise let in.
   await kernel.writeText(`/proc/sys/net/ipv4/conf/${name}/route_localnet`, '1')
+  // With `ip_forward` it has that from its begin, until somebody takes it away.
+  await kernel.writeText(`/proc/sys/net/ipv4/conf/${name}/forwarding`, '1')
   // A container cannot speak with the address of a container of another network.
   await kernel.writeText(`/proc/sys/net/ipv4/conf/${name}/rp_filter`, '1')
   const six = `/proc/sys/net/ipv6/conf/${name}`

@@ -62,6 +62,7 @@ const settingsOf = (bridge: string) =>
     ['ip_forward', 'ip_forward'],
     ['route_localnet', `conf/${bridge}/route_localnet`],
     ['rp_filter', `conf/${bridge}/rp_filter`],
+    ['forwarding', `conf/${bridge}/forwarding`],
   ].map(([name, path]) => ({ name, path: `/proc/sys/net/ipv4/${path}` }))
 
 /** What a bridge lacks to be as it was made; `null`: nothing. */
@@ -80,7 +81,8 @@ export function bridgeDrift(
   if (lost !== undefined) return `bridge ${bridge} lost its address ${lost}/32`
   for (const { name, path } of settingsOf(bridge)) {
     const now = kernel.readNow(path)?.trim() ?? '1'
-    if (now !== '1') return `${name} was ${now}, should be 1`
+    if (now !== '1')
+      return `${name}${path.includes(bridge) ? ` of bridge ${bridge}` : ''} was ${now}, should be 1`
   }
   return null
 }
@@ -102,7 +104,35 @@ export function hasAddress6(kernel: Kernel, process: number | 'self', address: s
   const text = kernel.readNow(`/proc/${process}/net/if_inet6`)
   // Of who has gone nothing is known.
   if (text === null) return true
-  return text.includes((parseIpv6(address) ?? 0n).toString(16).padStart(32, '0'))
+  return text.includes(hex6(address))
+}
+
+/** By `/proc/<pid>/net/ipv6_route`: target, source, next hop, and more. Of who has gone nothing is known. */
+export function hasDefaultRoute6(
+  kernel: Kernel,
+  process: number,
+  { device, gateway }: { readonly device: string; readonly gateway: string },
+): boolean {
+  const text = kernel.readNow(`/proc/${process}/net/ipv6_route`)
+  const any = `${'0'.repeat(32)} 00`
+  return (
+    text === null ||
+    text
+      .split('\n')
+      .some(
+        (line) => line.startsWith(`${any} ${any} ${hex6(gateway)} `) && line.endsWith(` ${device}`),
+      )
+  )
+}
+
+const hex6 = (address: string): string => (parseIpv6(address) ?? 0n).toString(16).padStart(32, '0')
+
+/** Names of interfaces in a process's network; `null` when it is gone. */
+export function interfacesOf(kernel: Kernel, process: number): ReadonlySet<string> | null {
+  const text = kernel.readNow(`/proc/${process}/net/dev`)
+  return text === null
+    ? null
+    : new Set([...text.matchAll(/^\s*(\S+):/gm)].map(([, name = '']) => name))
 }
 
 /** Ports of a bridge now; without one, none. */

@@ -33,8 +33,11 @@ test('repairs now and then go on for ever, and a user wipes what was counted', a
   for (let turn = 0; turn < 8; turn++) contest.count(planned, at(1000))
   assert.ok(contest.leave('shop', at(1000)).has('service/web/1'))
   assert.is(contest.leave('blog', at(1000)).size, 0)
+  assert.is(contest.dueAt('shop'), 1060_000)
+  assert.is(contest.dueAt('blog'), null)
   contest.forget('shop')
   assert.is(contest.leave('shop', at(1000)).size, 0)
+  assert.is(contest.dueAt('shop'), null)
 })
 
 test('a clock that was set back leaves nothing alone for longer', async () => {

@@ -76,6 +76,11 @@ test('what a network and a place on it may not say', async () => {
       'not in a `subnet`',
     ],
     [file('{ driver_opts: { mtu: 10 } }'), 'mtu must be 576-65535'],
+    [file('{ enable_ipv6: true, driver_opts: { mtu: 1279 } }'), 'mtu must be 1280-65535'],
+    ...['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/8', '255.255.255.0/24'].map(
+      (subnet) => [file(`{ subnet: ${subnet} }`), 'has no addresses for hosts'] as const,
+    ),
+    [file('{ driver_opts: { bridge: all } }'), 'expected the name of an interface'],
     [file('{ driver_opts: { bridge: "a b; drop" } }'), 'the name of an interface'],
     [file('{ driver_opts: { colour: red } }'), 'unknown driver option colour'],
     [file('{}', '{ mac_address: "01:00:00:00:00:01" }'), 'expected a MAC address'],

@@ -70,6 +70,7 @@ interface Target {
   readonly pid: number
 }
 
+const forwardingOf = (bridge: string) => `/proc/sys/net/ipv4/conf/${bridge}/forwarding`
 const inside = (pid: number, ...args: readonly string[]) => within(pid, 'net', 'ip', ...args)
 
 const DAMAGES: readonly Damage[] = [
@@ -90,6 +91,12 @@ const DAMAGES: readonly Damage[] = [
     does: ({ bridge }) => void ip('link', 'set', bridge, 'down'),
     undone: ({ bridge }) => (number(`/sys/class/net/${bridge}/flags`) & 1) === 1,
     event: /network\.created network\/front .*is down/,
+  },
+  {
+    what: 'a bridge that forwards nothing',
+    does: ({ bridge }) => void writeFileSync(forwardingOf(bridge), '0'),
+    undone: ({ bridge }) => number(forwardingOf(bridge)) === 1,
+    event: /network\.created network\/front .*forwarding of bridge .* was 0, should be 1/,
   },
   {
     what: 'a deleted veth',
@@ -118,6 +125,16 @@ const DAMAGES: readonly Damage[] = [
     does: ({ pid }) => void inside(pid, 'route', 'del', 'default'),
     undone: ({ pid }) => inside(pid, 'route').includes('default'),
     event: /container\.repaired service\/a\/1 .*default route/,
+  },
+  {
+    what: 'an interface of another name',
+    does({ pid }) {
+      inside(pid, 'link', 'set', 'eth0', 'down')
+      inside(pid, 'link', 'set', 'eth0', 'name', 'other0')
+    },
+    undone: ({ pid, address }) =>
+      !inside(pid, 'link').includes('other0') && inside(pid, 'addr').includes(`${address}/`),
+    event: /container\.repaired service\/a\/1 .*lost its address/,
   },
 ]
 

@@ -179,6 +179,7 @@ testUnless(
       ['ip', 'addr', 'del', `${GATEWAY.six}/64`, 'dev', bridge],
       ['sysctl', '-qw', 'net.ipv6.conf.all.forwarding=0'],
       ['nsenter', '--net', '-t', `${pid}`, 'ip', 'addr', 'del', `${six}/64`, 'dev', 'eth0'],
+      ['nsenter', '--net', '-t', `${pid}`, 'ip', '-6', 'route', 'del', 'default'],
     ] as const
     for (const [file, ...args] of damage) {
       await host.run(file, ...args)
@@ -199,6 +200,7 @@ testUnless(
     assert.match(events, `lost its address ${GATEWAY.six}`)
     assert.match(events, 'forwarding of IPv6 was 0, should be 1')
     assert.match(events, `eth0 lost its address ${six}`)
+    assert.match(events, `the default route by ${GATEWAY.six} was gone`)
     await pak.write('other.yaml', MANIFEST.replace('paktm', 'pakto').replaceAll(/800/g, '810'))
     const { exitCode, stderr } = await pak.run(['up', '-d', '-f', 'other.yaml'])
     assert.is.not(exitCode, 0)

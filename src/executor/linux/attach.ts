@@ -18,6 +18,7 @@ import { block6 } from '../../network/ipam6.ts'
 import { parseCidr } from '../../network/ipv4.ts'
 import { type Child, childBatch } from '../../network/lan.ts'
 import { routeBySource, type SourceRoute } from '../../network/source-routes.ts'
+import { interfacesOf } from '../../network/view.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
 import { forEach } from './batch.ts'
 import { joinCni, rejoinCni } from './cni.ts'
@@ -74,6 +75,13 @@ export async function rewire(
   const wiring = wiringOf(host, container, networks)
   const { pid, links, children, interfaces, spec } = wiring
   if (spec.networkMode.kind !== 'bridge') return
+  const inside = interfacesOf(host.kernel, pid)
+  // One that has another name now is nobody's: it goes, and another one comes.
+  const renamed = links.filter(({ peer }) => inside !== null && !inside.has(peer))
+  await disconnect(
+    host.kernel,
+    renamed.map((link) => link.host),
+  )
   const made = new Set(await host.kernel.list('/sys/class/net'))
   if (children.length > 0) await keepNetns(host, wiring)
   await connect(

@@ -8,13 +8,14 @@ import {
   bridgeDrift6,
   defaultRoute,
   hasAddress6,
+  hasDefaultRoute6,
   type NetworkView,
   portDrift,
   portsOf,
   readNetwork,
 } from '../../network/view.ts'
 import { cniDrift } from './cni-look.ts'
-import { endsOf, outwardOf } from './ends.ts'
+import { type End, endsOf, outwardOf } from './ends.ts'
 import type { LinuxHost } from './host.ts'
 import { hostEnd } from './host-ends.ts'
 import { everyServiceAddress, networksFor } from './joined.ts'
@@ -204,12 +205,35 @@ function insideFacts(
       ? []
       : [`${peer} lost its address ${address6}`]),
   ])
-  const outward = outwardOf(all)
-  if (lost.length > 0 || outward === null || !ends.includes(outward)) return lost
-  const { gateway, spec } = outward.network
-  const [way, words] = isRouted(spec)
-    ? ['0.0.0.0', `by ${outward.peer}`]
-    : [gateway, `by ${gateway}`]
-  const route = defaultRoute(outward.peer, way)
-  return view.routes.has(route) ? [] : [`the default route ${words} was gone`]
+  if (lost.length > 0) return lost
+  const way = wayOut(all, view)
+  const [fact] = [way, wayOut6(host, run.pid, all)].filter(
+    (gone) => gone !== null && ends.includes(gone.end),
+  )
+  return fact == null ? [] : [`the default route ${fact.by} was gone`]
+}
+
+interface LostWay {
+  readonly end: End
+  /** For a reader. */
+  readonly by: string
+}
+
+/** The default route that is not there; `null`: it is, or there should be none. */
+function wayOut(all: readonly End[], { routes }: NetworkView): LostWay | null {
+  const end = outwardOf(all)
+  if (end === null) return null
+  const { gateway, spec } = end.network
+  const [way, by] = isRouted(spec) ? ['0.0.0.0', `by ${end.peer}`] : [gateway, `by ${gateway}`]
+  return routes.has(defaultRoute(end.peer, way)) ? null : { end, by }
+}
+
+/** The same of IPv6, by a router. */
+function wayOut6({ kernel }: LinuxHost, pid: number, all: readonly End[]): LostWay | null {
+  const end = outwardOf(all.filter(({ address6 }) => address6 !== null))
+  const gateway = end?.network.ipv6?.gateway
+  if (end === null || gateway === undefined || isRouted(end.network.spec)) return null
+  return hasDefaultRoute6(kernel, pid, { device: end.peer, gateway })
+    ? null
+    : { end, by: `by ${gateway}` }
 }

@@ -1,4 +1,3 @@
-import { PakError } from '../../errors.ts'
 import { withHostLock } from '../../kernel/host-lock.ts'
 import { ipBatch } from '../../kernel/ip.ts'
 import { staysAlive } from '../../kernel/process.ts'
@@ -55,8 +54,6 @@ async function choose(
     if (args.network.cni !== undefined) return createCniNetwork(host, context.project, args.network)
     const { networks } = await host.records.of(context.project)
     const known = networks.get(args.network.name)
-    if (known === undefined && args.network.bridge !== undefined)
-      await refuseForeignBridge(host, args.network.bridge)
     const described =
       known === undefined
         ? describe(host, context.project, args.network, { taken, taken6 })
@@ -175,14 +172,6 @@ function bridgeOptions(record: NetworkRecord) {
       ? {}
       : { ipv6: { gateway: ipv6.gateway, prefix: block6(ipv6.subnet).prefix } }),
   }
-}
-
-/** A bridge of that name that pak has not made is somebody's. */
-async function refuseForeignBridge(host: LinuxHost, bridge: string): Promise<void> {
-  if (!(await host.kernel.exists(`/sys/class/net/${bridge}`))) return
-  throw new PakError('conflict', `make bridge \`${bridge}\`: there is a link of that name`, {
-    hint: 'give it another name, or leave it out and pak picks one',
-  })
 }
 
 /** The same of IPv6. */

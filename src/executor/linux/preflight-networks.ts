@@ -73,6 +73,27 @@ export async function missingTunnels(
   return found.flat()
 }
 
+/** Links that have the name of a bridge that is to be made, and that pak has not made for this project. */
+export async function foreignBridges(
+  host: LinuxHost,
+  { steps, observed }: Pick<PreflightRequest, 'steps' | 'observed'>,
+): Promise<readonly PakError[]> {
+  const own = new Set(observed.networks.map(({ bridge }) => bridge))
+  const wanted = steps.flatMap((step) =>
+    step.op === 'network.create' ? (step.args.network.bridge ?? []) : [],
+  )
+  const found = await Promise.all(
+    wanted.map(async (bridge) =>
+      own.has(bridge) || !(await host.kernel.exists(`/sys/class/net/${bridge}`))
+        ? []
+        : new PakError('conflict', `make bridge \`${bridge}\`: there is a link of that name`, {
+            hint: 'give it another name, or leave it out and pak picks one',
+          }),
+    ),
+  )
+  return found.flat()
+}
+
 /** A network goes, or is made anew, only when nobody of another project is on it. */
 export function usedNetworks(
   host: LinuxHost,

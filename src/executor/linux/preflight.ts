@@ -15,7 +15,12 @@ import { pastCeiling, unenforceable } from './limits.ts'
 import { missingPlugins, pluginPorts, sharedPorts } from './preflight-cni.ts'
 import { impossibleOnLans, missingLans } from './preflight-lan.ts'
 import { missingLoggers } from './preflight-logging.ts'
-import { missingNetworks, missingTunnels, usedNetworks } from './preflight-networks.ts'
+import {
+  foreignBridges,
+  missingNetworks,
+  missingTunnels,
+  usedNetworks,
+} from './preflight-networks.ts'
 import { missingVolumes, usedVolumes } from './volumes.ts'
 
 /** What this machine cannot give to these steps, found before anything is touched. */
@@ -37,6 +42,7 @@ export async function preflight(
     missingNetworks(host, request),
     usedNetworks(host, request),
     missingTunnels(host, request),
+    foreignBridges(host, request),
     missingLoggers(host, request.steps),
     missingPlugins(host, request),
     sharedPorts(request),

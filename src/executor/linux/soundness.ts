@@ -131,7 +131,7 @@ function placesOf(host: SubjectHost, record: ContainerRecord, pid: number): Plac
     'cgroup',
     ...(mayDo(spec, 'SYS_ADMIN') ? [] : ['mountstats']),
     ...(isWired && !mayDo(spec, 'NET_ADMIN') ? ['net/route'] : []),
-    ...(isWired && Object.keys(addresses6).length > 0 ? ['net/if_inet6'] : []),
+    ...(isWired && Object.keys(addresses6).length > 0 ? ['net/if_inet6', 'net/ipv6_route'] : []),
   ]
   const files = [
     ...own.map((name) => `/proc/${pid}/${name}`),

@@ -95,6 +95,7 @@ function spreadsOf(objects: readonly NftObject[], chain: string): readonly Sprea
 
 /** What is used of libnftables-json(5); every key may be missing. */
 interface NftObject {
+  readonly table?: { readonly flags?: unknown }
   readonly set?: NftSet
   readonly map?: NftSet
   readonly chain?: {
@@ -119,6 +120,10 @@ interface NftSet {
 function isWhole(objects: readonly NftObject[], dnsPort: number): boolean {
   const names = new Set(objects.map(({ set, map }) => (set ?? map)?.name))
   if (![...Object.keys(SETS), ...Object.keys(MAPS)].every((name) => names.has(name))) return false
+  // Dormant: its chains are not asked.
+  if (objects.some(({ table }) => table?.flags !== undefined)) return false
+  if (objects.some(({ set, map }) => elementsOf(set ?? map).some(({ comment }) => comment === '')))
+    return false
   return baseChains(dnsPort).every(({ name, hook, rules }) => {
     const found = objects.find(({ chain }) => chain?.name === name)?.chain
     if (found === undefined) return false
@@ -146,7 +151,7 @@ function elementsOf(set: NftSet | undefined): FirewallElement[] {
     const { elem } = (left ?? {}) as { elem?: { val?: unknown; comment?: unknown } }
     const key = textOf(elem === undefined ? left : elem.val)
     const value = right === null ? null : textOf(right)
-    // One without a comment is nobody's: somebody put it there by hand, and the next transaction removes it.
+    // One without a comment is nobody's: somebody put it there by hand.
     const comment = typeof elem?.comment === 'string' ? elem.comment : ''
     return key.includes('?') ? [] : [{ set: name, key, value, comment }]
   })

@@ -171,6 +171,19 @@ testUnless(test, lacking, 'a flushed nft table is written anew', async () => {
   await within3s('the table is back', () => tableWith(bridge) === table)
   await told(pak, /firewall.* project\/paktdf .*the firewall does not know network front/)
   assert.equal(await pids(pak), before)
+
+  const shown = () => execFileSync('nft', ['list', 'table', 'inet', table], { encoding: 'utf8' })
+  const damages = [
+    [`add element inet ${table} links { "${bridge}" . "lo" }`, /"lo"\s*[,}]/],
+    [`add table inet ${table} { flags dormant; }`, /flags dormant/],
+  ] as const
+  for (const [command, trace] of damages) {
+    execFileSync('nft', [command])
+    assert.match(shown(), trace)
+    await pak.ok(['up', '-d'])
+    assert.not.match(shown(), trace)
+  }
+  assert.equal(await pids(pak), before)
 })
 
 async function targetOf(pak: PakSandbox): Promise<Target> {

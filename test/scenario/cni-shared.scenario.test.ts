@@ -80,8 +80,11 @@ testUnless(
       return { tell, gets }
     }
     const near = from(mine['paktown-near-1']?.pid)
-    const names = await near.tell('nslookup', 'web')
-    for (const address of [web?.ip ?? '?', web?.ip6 ?? '?']) assert.match(names, address)
+    await eventually('both families are answered', async () => {
+      const names = await near.tell('nslookup', 'web')
+      for (const address of [web?.ip ?? '?', web?.ip6 ?? '?']) assert.match(names, address)
+      return true
+    })
     for (const each of [near, from(far?.pid)])
       for (const address of [web?.ip ?? '?', `[${web?.ip6}]`]) await each.gets(address)
     await near.gets('web')

@@ -61,7 +61,7 @@ export class PakError extends Error {
 }
 
 /** errno(3) of a machine that has run out of something, or will not have it: no bug of whoever hears it. */
-const SHORTAGES: Readonly<Record<string, readonly [ErrorCode, reason: string, hint: string]>> = {
+const SHORTAGES = {
   ENOSPC: ['storage', 'no space left on the device', 'df and df -i say which file system is full'],
   EDQUOT: ['storage', 'the disk quota is used up', 'quota says whose'],
   EROFS: ['storage', 'the file system is read-only', 'dmesg may say why'],
@@ -70,18 +70,26 @@ const SHORTAGES: Readonly<Record<string, readonly [ErrorCode, reason: string, hi
   ENFILE: ['host', 'too many open files on this machine', 'see fs.file-max in sysctl(8)'],
   ENOMEM: ['host', 'no memory left', 'free says how much there is'],
   EAGAIN: ['host', 'no more processes may be started', 'see ulimit -u and pids.max'],
-}
+} as const satisfies Record<string, readonly [ErrorCode, reason: string, hint: string]>
+
+type Shortage = keyof typeof SHORTAGES
+const isShortage = (errno: string): errno is Shortage => Object.hasOwn(SHORTAGES, errno)
 
 /** What was thrown as the PakError that it is, a shortage of the machine's among them; `null`: neither. */
 export function knownError(error: unknown): PakError | null {
   if (error instanceof PakError) return error
   if (!(error instanceof Error) || !('code' in error)) return null
-  const shortage = SHORTAGES[String(error.code)]
-  if (shortage === undefined) return null
-  const [code, reason, hint] = shortage
+  const errno = String(error.code)
+  if (!isShortage(errno)) return null
   const { syscall = 'access', path = null } = error as NodeJS.ErrnoException
   const where = typeof path === 'string' && !syscall.includes(path) ? ` \`${path}\`` : ''
-  return new PakError(code, `${syscall}${where}: ${reason}`, { hint, cause: error })
+  return shortageError(errno, `${syscall}${where}`, error)
+}
+
+/** The shortage that an errno stands for, as an error of what was tried. */
+export function shortageError(errno: Shortage, operation: string, cause?: unknown): PakError {
+  const [code, reason, hint] = SHORTAGES[errno]
+  return new PakError(code, `${operation}: ${reason}`, { hint, cause })
 }
 
 /** Any thrown value as data that can cross the agent's socket. */

@@ -1,5 +1,5 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
-import { PakError } from '../errors.ts'
+import { shortageError } from '../errors.ts'
 
 /**
  * spawn(3) of Node with one difference: a process that has no descriptors left for the pipes throws PakError
@@ -14,9 +14,7 @@ export const spawnProgram: typeof spawn = ((
   const child = spawn(file, args, options)
   if (hasStreams(child)) return child
   child.once('error', () => {})
-  throw new PakError('host', `spawn \`${file}\`: too many open files`, {
-    hint: 'the agent needs a higher limit, see prlimit(1)',
-  })
+  throw shortageError('EMFILE', `spawn \`${file}\``)
 }) as typeof spawn
 
 const hasStreams = ({ stdio }: { readonly stdio?: unknown }): boolean => stdio !== undefined

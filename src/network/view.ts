@@ -60,9 +60,10 @@ const flagsOf = (link: string): string => `/sys/class/net/${link}/flags`
 const settingsOf = (bridge: string) =>
   [
     ['ip_forward', 'ip_forward'],
-    ['route_localnet', `conf/${bridge}/route_localnet`],
-    ['rp_filter', `conf/${bridge}/rp_filter`],
-    ['forwarding', `conf/${bridge}/forwarding`],
+    ...['route_localnet', 'rp_filter', 'forwarding'].map((key) => [
+      `${key} of bridge ${bridge}`,
+      `conf/${bridge}/${key}`,
+    ]),
   ].map(([name, path]) => ({ name, path: `/proc/sys/net/ipv4/${path}` }))
 
 /** What a bridge lacks to be as it was made; `null`: nothing. */
@@ -81,8 +82,7 @@ export function bridgeDrift(
   if (lost !== undefined) return `bridge ${bridge} lost its address ${lost}/32`
   for (const { name, path } of settingsOf(bridge)) {
     const now = kernel.readNow(path)?.trim() ?? '1'
-    if (now !== '1')
-      return `${name}${path.includes(bridge) ? ` of bridge ${bridge}` : ''} was ${now}, should be 1`
+    if (now !== '1') return `${name} was ${now}, should be 1`
   }
   return null
 }

@@ -199,7 +199,7 @@ function livesAs(pid: number | undefined, name: string): boolean {
 }
 
 /** A process of this very pid; null when another was quicker, or the pid is not free yet. */
-async function reborn(pid: number) {
+function reborn(pid: number) {
   writeFileSync('/proc/sys/kernel/ns_last_pid', String(pid - 1))
   const child = spawn('sleep', ['1000'], { stdio: 'ignore' })
   if (child.pid === pid) return child

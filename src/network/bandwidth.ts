@@ -1,7 +1,7 @@
 import { PakError } from '../errors.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Bandwidth } from '../model/desired.ts'
-import { INTERFACE_NAME } from './bridge.ts'
+import { INTERFACE_NAME } from './words.ts'
 
 /** A container's interfaces, whose rate is bounded. */
 export interface Shaped {

@@ -3,7 +3,8 @@ import { PakError } from '../errors.ts'
 import { ipBatch, ipBatchEach, ipJson } from '../kernel/ip.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { address6 } from './ipam6.ts'
-import { formatAddress, parseAddress } from './ipv4.ts'
+import { formatAddress, parseAddress, parseCidr } from './ipv4.ts'
+import { deviceWord, macWord, numberWord, word } from './words.ts'
 
 /** A network's bridge on the host, with the gateway's address on it. */
 export interface Bridge {
@@ -23,6 +24,8 @@ export interface Link {
   readonly peer: string
   readonly pid: number
   readonly mac: string
+  /** Of the host end: see `linkGroup`. */
+  readonly group: number
   readonly mtu?: number
   /** From other such ports of its bridge. */
   readonly isolated?: boolean
@@ -55,13 +58,26 @@ export function macAddress(address: string): string {
   )
 }
 
+/**
+ * The group (ip-link(8)) of a container's port: its IPv4 address on the network, as a number without
+ * the highest bit, as ip takes no more. The firewall tells ports by it, as their names change from run
+ * to run; private blocks (RFC 1918, RFC 6598) do not meet in it.
+ */
+export const linkGroup = (address: string): number => parseAddress(address) % 2 ** 31
+
+/** Groups that ports of a network can have. */
+export function linkGroups(subnet: string): { readonly first: number; readonly last: number } {
+  const { first, last } = parseCidr(subnet)
+  return { first: first % 2 ** 31, last: last % 2 ** 31 }
+}
+
 /** Lines for `ip -batch` that make bridges; those in `existing` are only mended. */
 export function bridgeBatch(
   bridges: readonly Bridge[],
   existing: ReadonlySet<string> = new Set(),
 ): string[] {
   return bridges.flatMap(({ name, gateway, prefix, services = [], mtu }) => {
-    const checked = { name: interfaceName(name), gateway: formatAddress(parseAddress(gateway)) }
+    const checked = { name: deviceWord(name), gateway: formatAddress(parseAddress(gateway)) }
     return [
       // With a MAC of its own a bridge keeps it; otherwise it changes with its ports, under the containers' ARP.
       ...(existing.has(name)
@@ -88,7 +104,7 @@ export const serviceAddressBatch = (
   }[],
 ): string[] =>
   changes.map(({ bridge, address, verb }) => {
-    const dev = interfaceName(bridge)
+    const dev = deviceWord(bridge)
     if (!isSix(address)) return `addr ${verb} ${formatAddress(parseAddress(address))}/32 dev ${dev}`
     // Past its preferred time this host never speaks with it by itself.
     const manner = verb === 'replace' ? ' nodad preferred_lft 0' : ''
@@ -99,11 +115,11 @@ const isSix = (address: string): boolean => address.includes(':')
 
 /** Made, named, put on its bridge and up with one netlink message per veth, and one more for its port. */
 export function vethBatch(links: readonly Link[]): string[] {
-  return links.flatMap(({ host, bridge, peer, pid, mac, mtu, isolated = false }) => {
+  return links.flatMap(({ host, bridge, peer, pid, mac, group, mtu, isolated = false }) => {
     const size = mtu === undefined ? '' : ` mtu ${mtuWord(mtu)}`
     return [
-      `link add name ${interfaceName(host)}${size} master ${interfaceName(bridge)} up type veth` +
-        ` peer name ${interfaceName(peer)} address ${macText(mac)}${size} netns ${processId(pid)}`,
+      `link add name ${deviceWord(host)} group ${numberWord(group)}${size} master ${deviceWord(bridge)} up type veth` +
+        ` peer name ${deviceWord(peer)} address ${macWord(mac)}${size} netns ${processId(pid)}`,
       portOptions(host, isolated),
     ]
   })
@@ -116,17 +132,18 @@ const portOptions = (host: string, isolated: boolean): string =>
 
 /** Lines that put veths back on a bridge that was made anew. */
 export const attachBatch = (
-  links: readonly Pick<Link, 'host' | 'bridge' | 'isolated'>[],
+  links: readonly Pick<Link, 'host' | 'bridge' | 'group' | 'isolated'>[],
 ): string[] =>
-  links.flatMap(({ host, bridge, isolated = false }) => [
-    `link set dev ${interfaceName(host)} master ${interfaceName(bridge)} up`,
+  links.flatMap(({ host, bridge, group, isolated = false }) => [
+    `link set dev ${deviceWord(host)} group ${numberWord(group)}`,
+    `link set dev ${host} master ${deviceWord(bridge)} up`,
     portOptions(host, isolated),
   ])
 
 /** Lines for `ip -batch` inside a container's namespace. */
 export function addressBatch(interfaces: readonly Interface[]): string[] {
   const routes = interfaces.flatMap(({ name, gateway, onLink, ipv6 }) => [
-    ...(onLink === true ? [`route replace default dev ${interfaceName(name)}`] : []),
+    ...(onLink === true ? [`route replace default dev ${deviceWord(name)}`] : []),
     ...(onLink === true && ipv6 !== undefined ? [`route replace ::/0 dev ${name}`] : []),
     ...(gateway === null
       ? []
@@ -138,9 +155,9 @@ export function addressBatch(interfaces: readonly Interface[]): string[] {
   return [
     'link set dev lo up',
     ...interfaces.flatMap(({ name, address, prefix, ipv6 }) => [
-      `addr replace ${formatAddress(parseAddress(address))}/${prefixLength(prefix)} brd + dev ${interfaceName(name)}`,
+      `addr replace ${formatAddress(parseAddress(address))}/${prefixLength(prefix)} brd + dev ${deviceWord(name)}`,
       ...(ipv6 === undefined ? [] : [addressLine6(name, ipv6)]),
-      `link set dev ${interfaceName(name)} up`,
+      `link set dev ${deviceWord(name)} up`,
     ]),
     ...routes,
   ]
@@ -179,7 +196,7 @@ export async function createBridges(
 export async function removeBridges(kernel: Kernel, names: readonly string[]): Promise<void> {
   await ipBatch(
     kernel,
-    names.map((name) => `link del dev ${interfaceName(name)}`),
+    names.map((name) => `link del dev ${deviceWord(name)}`),
     { goneIsFine: true },
   )
 }
@@ -197,7 +214,7 @@ export const disconnectBatch = (hosts: readonly string[]): string[] =>
   hosts.length === 0
     ? []
     : [
-        ...hosts.map((host) => `link set dev ${interfaceName(host)} group ${LEAVING}`),
+        ...hosts.map((host) => `link set dev ${deviceWord(host)} group ${LEAVING}`),
         `link del group ${LEAVING}`,
       ]
 
@@ -275,7 +292,7 @@ const addressLine6 = (
   name: string,
   { address, prefix }: { readonly address: string; readonly prefix: number },
 ): string =>
-  `addr replace ${address6(address)}/${prefixLength6(prefix)} dev ${interfaceName(name)} nodad`
+  `addr replace ${address6(address)}/${prefixLength6(prefix)} dev ${deviceWord(name)} nodad`
 
 /**
  * A host that forwards takes no router advertisements any more, unless it is told to: its own way out
@@ -341,20 +358,9 @@ function parseLink(link: IpLink): LinkFacts {
 const hash = (seed: string, length: number): string =>
   createHash('sha256').update(seed).digest('hex').slice(0, length)
 
-/** A subset of what the kernel takes, without anything that a batch line or a rule could misread. */
-export const INTERFACE_NAME = /^[A-Za-z][A-Za-z0-9_.-]{0,14}$/
-
-// What becomes part of a batch line is checked here once more: a space would be a new word of the command.
-const interfaceName = (name: string): string => checked(name, INTERFACE_NAME, 'interface name')
-const macText = (mac: string): string => checked(mac, /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/, 'MAC')
 const prefixLength = (prefix: number): string =>
-  checked(String(prefix), /^([0-9]|[12][0-9]|3[0-2])$/, 'prefix length')
+  word(String(prefix), /^([0-9]|[12][0-9]|3[0-2])$/, 'prefix length')
 const prefixLength6 = (prefix: number): string =>
-  checked(String(prefix), /^([0-9]|[1-9][0-9]|1[01][0-9]|12[0-8])$/, 'prefix length')
-const mtuWord = (mtu: number): string => checked(String(mtu), /^[1-9][0-9]{2,4}$/, 'mtu')
-const processId = (pid: number): string => checked(String(pid), /^[1-9][0-9]{0,9}$/, 'pid')
-
-function checked(text: string, grammar: RegExp, what: string): string {
-  if (!grammar.test(text)) throw new PakError('network', `${what} \`${text}\`: refused`)
-  return text
-}
+  word(String(prefix), /^([0-9]|[1-9][0-9]|1[01][0-9]|12[0-8])$/, 'prefix length')
+const mtuWord = (mtu: number): string => word(String(mtu), /^[1-9][0-9]{2,4}$/, 'mtu')
+const processId = (pid: number): string => word(String(pid), /^[1-9][0-9]{0,9}$/, 'pid')

@@ -1,5 +1,6 @@
 import { ANY_HOST } from '../model/port.ts'
 import { macAddress } from './bridge.ts'
+import type { Identity } from './firewall-antispoof.ts'
 import {
   balancedElement,
   type FirewallElement,
@@ -31,6 +32,8 @@ export interface FirewallRequest {
   readonly policies?: PolicyRequest | null
   /** Bridges of networks whose containers have policies: nothing passes from port to port there. */
   readonly guarded?: readonly string[]
+  /** Of all containers there, whosever they are; those that the table knows besides stay. */
+  readonly identities?: readonly Identity[]
   /** Whether services have, or had, addresses: only then the table of family `bridge` is looked at. */
   readonly lifts: boolean
   /** Chains of other programs that may drop what pak lets through. */
@@ -105,7 +108,11 @@ function liftsFor(request: FirewallRequest): readonly Lift[] {
       return [...new Set(replicas)].map((address) => ({ ...lift(address), ofReplica: true }))
     }
     const ofPeers = tunnel === undefined ? [] : [{ ...lift(tunnel.range), ofPeers: true as const }]
-    return [...blocksOf(network, guarded).map(lift), ...ofPeers]
+    const lifted = blocksOf(network, guarded).map((block) => ({
+      ...lift(block),
+      ...(guarded.includes(bridge) && !block.includes(':') ? { isBound: true as const } : {}),
+    }))
+    return [...lifted, ...ofPeers]
   })
 }
 

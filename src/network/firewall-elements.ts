@@ -2,10 +2,10 @@ import { PakError } from '../errors.ts'
 import { type Affinity, PORT_PROTOCOLS, type PortProtocol } from '../model/desired.ts'
 import { formatBlock6 } from '../model/ipv6.ts'
 import { ANY_HOST, ANY_HOST6, type HostPort } from '../model/port.ts'
-import { INTERFACE_NAME } from './bridge.ts'
 import type { SetName } from './firewall-base.ts'
 import { address6, block6 } from './ipam6.ts'
 import { formatAddress, formatCidr, parseAddress, parseCidr } from './ipv4.ts'
+import { INTERFACE_NAME, word } from './words.ts'
 
 /** A bridge network as the firewall has to know it. */
 export interface FirewallNetwork {
@@ -247,9 +247,4 @@ function portWord(port: number): string {
 function vniWord(vni: number): string {
   if (Number.isInteger(vni) && vni >= 1 && vni <= 0xff_ff_ff) return String(vni)
   throw new PakError('network', `vni \`${vni}\`: not within 1 and 16777215`)
-}
-
-function word(text: string, grammar: RegExp, what: string): string {
-  if (!grammar.test(text)) throw new PakError('network', `${what} \`${text}\`: refused`)
-  return text
 }

@@ -1,8 +1,16 @@
 import { formatBlock6 } from '../model/ipv6.ts'
-import { chainScript } from './firewall-base.ts'
+import { linkGroups } from './bridge.ts'
+import {
+  ANTISPOOF_CHAINS,
+  type IdentityElement,
+  identitiesWithin,
+  identitySets,
+} from './firewall-antispoof.ts'
+import { type Chain, chainScript } from './firewall-base.ts'
 import { addressWord, projectWord } from './firewall-elements.ts'
 import { block6 } from './ipam6.ts'
 import { formatCidr, parseCidr } from './ipv4.ts'
+import { macWord } from './words.ts'
 
 /**
  * What of a bridge's own frames goes through this host's routing.
@@ -34,12 +42,8 @@ export interface Lift {
   readonly ofPeers?: true
   /** `subnet` is a replica's address: only what it sends, and only to who asked for its service. */
   readonly ofReplica?: true
-}
-
-interface LiftChain {
-  readonly name: string
-  readonly hook: { readonly type: string; readonly hook: string; readonly priority: number } | null
-  readonly rules: readonly { readonly match: string; readonly comment: string }[]
+  /** Whoever is in `subnet`, of IPv4, sends with its own addresses only: see `Identity`. */
+  readonly isBound?: true
 }
 
 /** One of IP's versions; `six` ends the names of what is its own. */
@@ -59,7 +63,7 @@ const FAMILIES: readonly Family[] = [
 const to = (ip: string) => `${ip} saddr . ${ip} daddr . meta l4proto . th sport . th dport`
 const from = (ip: string) => `${ip} daddr . ${ip} saddr . meta l4proto . th dport . th sport`
 
-const answers = ({ ip, six, whole }: Family): LiftChain['rules'] => [
+const answers = ({ ip, six, whole }: Family): Chain['rules'] => [
   {
     // Pieces of a datagram must not go two ways: nobody could put them together.
     match: `${whole} ${from(ip)} @direct${six} goto asked${six}`,
@@ -75,7 +79,7 @@ const answers = ({ ip, six, whole }: Family): LiftChain['rules'] => [
   },
 ]
 
-const asked = ({ ip, six }: Family): LiftChain['rules'] => [
+const asked = ({ ip, six }: Family): Chain['rules'] => [
   { match: `${ip} daddr != @replicas${six} accept`, comment: 'by a replica, of somebody else' },
   {
     // What is known need not be said again each time.
@@ -92,13 +96,13 @@ const asked = ({ ip, six }: Family): LiftChain['rules'] => [
   },
 ]
 
-const byReplicas = ({ ip, six }: Family): LiftChain['rules'] => [
+const byReplicas = ({ ip, six }: Family): Chain['rules'] => [
   { match: `${ip} saddr @replicas${six} goto answers${six}`, comment: 'of a replica' },
   { match: `${ip} daddr @replicas${six} goto asked${six}`, comment: 'to a replica' },
 ]
 
 /** A client may use a port for the one after the other. */
-const output = ({ ip, six }: Family): LiftChain['rules'] => [
+const output = ({ ip, six }: Family): Chain['rules'] => [
   {
     match: `ether type ${ip} ${ip} daddr @replicas${six} meta l4proto { tcp, udp } delete @direct${six} { ${to(ip)} }`,
     comment: 'by its service: not direct any more',
@@ -106,13 +110,14 @@ const output = ({ ip, six }: Family): LiftChain['rules'] => [
 ]
 
 /** Only what these lifts need: every frame of every bridge of the machine comes by. */
-function chainsFor(lifts: readonly Lift[]): readonly LiftChain[] {
+export function chainsFor(lifts: readonly Lift[]): readonly Chain[] {
   const has = (map: string) => MAPS.some((one) => one.name === map && lifts.some(one.has))
   const by = (key: string, port: string) =>
     `iifname "${port}" ether daddr set ${key} meta pkttype set host accept`
   const spread = FAMILIES.filter(({ six }) => has(`answers${six}`))
   const replicas = (ip: Family['ip']) =>
     spread.flatMap((family) => (family.ip === ip ? byReplicas(family) : []))
+  const bound = lifts.some(({ isBound }) => isBound)
   const four = [
     ...(has('lifted')
       ? [{ match: by('ip daddr map @lifted', 'pv*'), comment: 'all of a network' }]
@@ -121,12 +126,14 @@ function chainsFor(lifts: readonly Lift[]): readonly LiftChain[] {
       ? [{ match: by('ip daddr map @lifted_peers', 'px*'), comment: 'what peers send' }]
       : []),
     ...replicas('ip'),
+    ...(bound ? [OTHERWISE] : []),
   ]
   const six = [
     ...(has('lifted6')
       ? [{ match: by('ip6 daddr map @lifted6', 'pv*'), comment: 'all of a network, ipv6' }]
       : []),
     ...replicas('ip6'),
+    ...(bound && has('lifted6') ? [OTHERWISE] : []),
   ]
   const outputs = spread.flatMap(output)
   const hooked = (hook: string) => ({ type: 'filter', hook, priority: -300 })
@@ -135,6 +142,7 @@ function chainsFor(lifts: readonly Lift[]): readonly LiftChain[] {
       { name: `asked${family.six}`, hook: null, rules: asked(family) },
       { name: `answers${family.six}`, hook: null, rules: answers(family) },
     ]),
+    ...(bound ? ANTISPOOF_CHAINS : []),
     { name: 'four', hook: null, rules: four },
     { name: 'six', hook: null, rules: six.length === 0 ? [] : [NEIGHBOURS, ...six] },
     {
@@ -146,6 +154,9 @@ function chainsFor(lifts: readonly Lift[]): readonly LiftChain[] {
           match: 'iifname "pv*" ether type { 8021q, 8021ad } drop',
           comment: 'no tags of containers',
         },
+        ...(bound
+          ? [{ match: 'iifgroup @bound jump bound', comment: 'where policies are: as itself only' }]
+          : []),
         { match: 'meta pkttype != other accept', comment: 'to this host, or to everybody' },
         { match: 'ether type vmap { ip : goto four, ip6 : goto six }', comment: 'by family' },
       ],
@@ -154,13 +165,19 @@ function chainsFor(lifts: readonly Lift[]): readonly LiftChain[] {
   ]
 }
 
+/** Neither for this host nor handed to it: nobody would see it. */
+const OTHERWISE = {
+  match: 'iifgroup @bound ether daddr != @routers drop',
+  comment: 'past the policies',
+}
+
 /** With a hop less, neighbours would not believe it (RFC 4861, section 7.1). */
 const NEIGHBOURS = {
   match: 'icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept',
   comment: 'neighbours find each other by themselves',
 }
 
-const MAPS: readonly {
+export const MAPS: readonly {
   readonly name: string
   readonly type: string
   readonly has: (lift: Lift) => boolean
@@ -192,7 +209,10 @@ const MAPS: readonly {
 export function liftScript(
   table: string,
   lifts: readonly Lift[],
-  { present }: { readonly present: boolean },
+  {
+    present,
+    identities,
+  }: { readonly present: boolean; readonly identities: readonly IdentityElement[] },
 ): readonly string[] {
   const removal = [`add table bridge ${table}`, `delete table bridge ${table}`]
   if (lifts.length === 0) return present ? removal : []
@@ -206,6 +226,7 @@ export function liftScript(
       '  }',
     ]),
     ...FAMILIES.flatMap((family) => setsScript(family, lifts)),
+    ...boundSets(lifts, identities),
     ...chainsFor(lifts).flatMap(chainScript),
     '}',
   ]
@@ -228,24 +249,53 @@ function setsScript({ six }: Family, lifts: readonly Lift[]): readonly string[] 
   ]
 }
 
+function boundSets(
+  lifts: readonly Lift[],
+  identities: readonly IdentityElement[],
+): readonly string[] {
+  const bound = lifts.filter(({ isBound }) => isBound)
+  if (bound.length === 0) return []
+  const blocks = [...new Set(bound.map(({ subnet }) => subnet))]
+  const routers = new Set(bound.map(({ mac }) => macWord(mac)))
+  return [
+    '  set bound {',
+    '    typeof iifgroup; flags interval;',
+    ...elementsLine(
+      bySubnet(bound).map((same) => {
+        const { first, last } = linkGroups(same[0].subnet)
+        return `${first}-${last} ${ownersText(same)}`
+      }),
+    ),
+    '  }',
+    '  set routers {',
+    '    type ether_addr;',
+    ...elementsLine([...routers]),
+    '  }',
+    ...identitySets(identitiesWithin(blocks, identities)),
+  ]
+}
+
 const elementsLine = (elements: readonly string[]): readonly string[] =>
   elements.length === 0 ? [] : [`    elements = { ${elements.join(', ')} }`]
 
 /** What several projects want lifted is one element: the comment names them all. */
-function mapElements(lifts: readonly Lift[]): readonly string[] {
-  const blocks = new Map<string, Lift[]>()
-  for (const lift of lifts) blocks.set(lift.subnet, [...(blocks.get(lift.subnet) ?? []), lift])
-  return [...blocks.values()].map(elementText)
+const mapElements = (lifts: readonly Lift[]): readonly string[] =>
+  bySubnet(lifts).map(
+    (same) => `${blockWord(same[0])} ${ownersText(same)} : ${macWord(same[0].mac)}`,
+  )
+
+export function bySubnet(lifts: readonly Lift[]): readonly (readonly [Lift, ...Lift[]])[] {
+  const blocks = new Map<string, [Lift, ...Lift[]]>()
+  for (const lift of lifts) {
+    const same = blocks.get(lift.subnet)
+    if (same === undefined) blocks.set(lift.subnet, [lift])
+    else same.push(lift)
+  }
+  return [...blocks.values()]
 }
 
-function elementText(lifts: readonly Lift[]): string {
-  const [first] = lifts
-  const mac = first?.mac ?? ''
-  if (first === undefined || !/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(mac))
-    throw new Error(`lift ${first?.subnet}: MAC ${mac}`)
-  const owners = [...new Set(lifts.map(({ owner }) => projectWord(owner)))].sort()
-  return `${blockWord(first)} comment "${owners.join(' ')}" : ${mac}`
-}
+const ownersText = (lifts: readonly Lift[]): string =>
+  `comment "${[...new Set(lifts.map(({ owner }) => projectWord(owner)))].sort().join(' ')}"`
 
 function blockWord({ subnet, ofReplica }: Lift): string {
   if (ofReplica) return addressWord(subnet)
@@ -254,63 +304,5 @@ function blockWord({ subnet, ofReplica }: Lift): string {
 
 export const sameLift = (a: Lift, b: Lift): boolean => liftText(a) === liftText(b)
 
-const liftText = ({ owner, subnet, mac, ofPeers, ofReplica }: Lift): string =>
-  `${owner} ${subnet} ${mac} ${ofPeers ?? false} ${ofReplica ?? false}`
-
-/** What is used of libnftables-json(5) of that table; every key may be missing. */
-interface NftObject {
-  readonly map?: { readonly name?: string; readonly elem?: readonly unknown[] }
-  readonly set?: { readonly name?: string; readonly elem?: readonly unknown[] }
-  readonly chain?: { name?: string; type?: string; hook?: string; prio?: number; policy?: string }
-  readonly rule?: { readonly chain?: string; readonly comment?: string }
-}
-
-/** What the table's objects lift; `null` where it is not as pak made it. */
-export function liftsOf(objects: readonly NftObject[]): readonly Lift[] | null {
-  const lifts = objects.flatMap(({ map }) =>
-    MAPS.some(({ name }) => name === map?.name)
-      ? (map?.elem ?? []).flatMap(liftsIn(map?.name))
-      : [],
-  )
-  const listed = objects.flatMap(({ set }) =>
-    set?.name === 'replicas' || set?.name === 'replicas6' ? (set.elem ?? []) : [],
-  )
-  const replicas = new Set(lifts.flatMap(({ subnet, ofReplica }) => (ofReplica ? subnet : [])))
-  const same = listed.length === replicas.size && listed.every((each) => replicas.has(String(each)))
-  return same && chainsFor(lifts).every((chain) => isWhole(objects, chain)) ? lifts : null
-}
-
-function isWhole(objects: readonly NftObject[], { name, hook, rules }: LiftChain): boolean {
-  const chain = objects.find((object) => object.chain?.name === name)?.chain
-  const hooked =
-    hook === null ||
-    (chain?.type === hook.type &&
-      chain.hook === hook.hook &&
-      chain.prio === hook.priority &&
-      chain.policy === 'accept')
-  const comments = objects.flatMap(({ rule }) => (rule?.chain === name ? [rule.comment] : []))
-  return (
-    chain !== undefined &&
-    hooked &&
-    comments.join('\n') === rules.map(({ comment }) => comment).join('\n')
-  )
-}
-
-const liftsIn =
-  (map: string | undefined) =>
-  (member: unknown): readonly Lift[] => {
-    const [left, mac] = Array.isArray(member) ? member : [member, null]
-    const { elem } = (left ?? {}) as { elem?: { val?: unknown; comment?: unknown } }
-    const subnet = blockOf(elem?.val)
-    if (subnet === null) return []
-    const peers = map === 'lifted_peers' ? ({ ofPeers: true } as const) : {}
-    const kind = map === 'answers' || map === 'answers6' ? ({ ofReplica: true } as const) : peers
-    const owners = String(elem?.comment).split(' ')
-    return owners.map((owner) => ({ subnet, mac: String(mac), owner, ...kind }))
-  }
-
-function blockOf(value: unknown): string | null {
-  if (typeof value === 'string') return value
-  const { prefix } = (value ?? {}) as { prefix?: { addr?: unknown; len?: unknown } }
-  return prefix === undefined ? null : `${prefix.addr}/${prefix.len}`
-}
+const liftText = ({ owner, subnet, mac, ofPeers, ofReplica, isBound }: Lift): string =>
+  `${owner} ${subnet} ${mac} ${ofPeers ?? false} ${ofReplica ?? false} ${isBound ?? false}`

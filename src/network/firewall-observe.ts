@@ -1,8 +1,10 @@
 import type { Kernel } from '../kernel/kernel.ts'
 import { nftList } from '../kernel/nft.ts'
+import { type IdentityElement, identitiesOf } from './firewall-antispoof.ts'
 import { ADMIN, baseChains, MAPS, portOfDnsComment, SETS, type SetName } from './firewall-base.ts'
 import type { FirewallElement } from './firewall-elements.ts'
-import { type Lift, liftsOf } from './firewall-lift.ts'
+import type { Lift } from './firewall-lift.ts'
+import { liftsOf } from './firewall-lift-observe.ts'
 import { isSpreadChain, parseSpread, type Spread } from './firewall-spread.ts'
 import { type PolicyFacts, policyFacts } from './policy-script.ts'
 
@@ -16,6 +18,8 @@ export interface FirewallFacts {
   readonly spreads: readonly Spread[]
   /** `null`: not looked at, not there or not as pak made it. */
   readonly lifts: readonly Lift[] | null
+  /** Who may send what where policies are; none without `lifts`. */
+  readonly identities: ReadonlySet<IdentityElement>
   /** The asked project's policies; `null`: not looked at, or none. */
   readonly policies: PolicyFacts | null
   /** Chains, sets and maps of the table that pak makes; what somebody else made in it is not here. */
@@ -41,6 +45,7 @@ export async function observeFirewall(
   return {
     ...facts,
     lifts: bridge === null ? null : liftsOf(bridge),
+    identities: identitiesOf(bridge ?? []),
     policies: policyFacts(policy),
   }
 }
@@ -62,6 +67,7 @@ export function firewallFacts(objects: readonly NftObject[] | null): FirewallFac
     elements: objects.flatMap(({ set, map }) => elementsOf(set ?? map)),
     spreads: objects.flatMap(({ chain }) => spreadsOf(objects, chain?.name ?? '')),
     lifts: null,
+    identities: new Set(),
     policies: null,
     chains: objects.flatMap(({ chain }) => (isOurs(chain?.name ?? '') ? (chain?.name ?? []) : [])),
     sets: objects.flatMap(({ set, map }) => {
@@ -81,6 +87,7 @@ export const NO_TABLE: FirewallFacts = {
   elements: [],
   spreads: [],
   lifts: null,
+  identities: new Set(),
   policies: null,
   chains: [],
   sets: [],

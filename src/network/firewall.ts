@@ -2,6 +2,7 @@ import { PakError } from '../errors.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { nftApply } from '../kernel/nft.ts'
 import { type HostPort, hostsMeet, portText } from '../model/port.ts'
+import { identityElements, identityScript } from './firewall-antispoof.ts'
 import { ADMIN, baseChains, chainScript, MAPS, SETS, type SetName } from './firewall-base.ts'
 import { contentOf, type FirewallRequest } from './firewall-content.ts'
 import {
@@ -138,11 +139,16 @@ const textsOf = (elements: readonly FirewallElement[]): ReadonlySet<string> =>
   new Set(elements.map(elementKey))
 
 function liftChange(
-  request: Pick<FirewallRequest, 'table' | 'project'> & { readonly previous: FirewallFacts },
+  request: Pick<FirewallRequest, 'table' | 'project' | 'identities'> & {
+    readonly previous: FirewallFacts
+  },
   wanted: readonly Lift[],
 ): readonly string[] {
-  const { table, project, previous } = request
+  const { table, project, previous, identities = [] } = request
   const before = previous.lifts
+  const missing = identities
+    .flatMap(identityElements)
+    .filter((element) => !previous.identities.has(element))
   if (before === null && wanted.length === 0) return []
   const others = (before ?? []).filter(({ owner }) => owner !== project)
   const all = [...others, ...wanted].sort((a, b) => (a.subnet < b.subnet ? -1 : 1))
@@ -150,7 +156,11 @@ function liftChange(
     before !== null &&
     before.length === all.length &&
     all.every((lift) => before.some((other) => sameLift(lift, other)))
-  return same ? [] : liftScript(tableWord(table), all, { present: before !== null })
+  if (same) return identityScript(tableWord(table), missing)
+  return liftScript(tableWord(table), all, {
+    present: before !== null,
+    identities: [...previous.identities, ...missing],
+  })
 }
 
 function policyChange(

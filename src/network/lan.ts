@@ -2,7 +2,7 @@ import { PakError } from '../errors.ts'
 import { ipBatch, ipJson } from '../kernel/ip.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { IPVLAN_FLAGS, IPVLAN_MODES, type Lan, MACVLAN_MODES, vlanOf } from '../model/lan.ts'
-import { INTERFACE_NAME } from './bridge.ts'
+import { deviceWord, macWord, numberWord } from './words.ts'
 
 /** An interface of a container that hangs on a link of this host; it has no end here. */
 export interface Child {
@@ -23,7 +23,7 @@ export const childBatch = (children: readonly Child[]): string[] =>
   children.map(({ parent, kind, mode, flag, peer, pid, mac, mtu }) => {
     const words = [
       `link add link ${deviceWord(parent)} name ${deviceWord(peer)}`,
-      ...(mac === null ? [] : [`address ${checked(mac, MAC, 'MAC')}`]),
+      ...(mac === null ? [] : [`address ${macWord(mac)}`]),
       ...(mtu === undefined ? [] : [`mtu ${numberWord(mtu)}`]),
       `netns ${numberWord(pid)} type ${kind} mode ${modeWord(mode)}`,
       ...(flag === undefined ? [] : [flagWord(flag)]),
@@ -71,27 +71,10 @@ interface IpLink {
 const childName = ({ ifname, linkinfo }: IpLink): readonly string[] =>
   ifname !== undefined && /^(macvlan|ipvlan)$/.test(linkinfo?.info_kind ?? '') ? [ifname] : []
 
-/** Names of the interfaces of a process; `null` when it is gone. Never waits. */
-export function interfacesOf(kernel: Kernel, pid: number): ReadonlySet<string> | null {
-  const text = kernel.readNow(`/proc/${pid}/net/dev`)
-  if (text === null) return null
-  return new Set([...text.matchAll(/^\s*([^\s:]+):/gm)].map(([, name = '']) => name))
-}
-
-const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/
-
-// What becomes a word of a command is checked here once more.
-const deviceWord = (text: string): string => checked(text, INTERFACE_NAME, 'interface name')
-const numberWord = (number: number): string => checked(String(number), /^[0-9]{1,10}$/, 'number')
 const modeWord = (mode: string): string => known([...MACVLAN_MODES, ...IPVLAN_MODES], mode)
 const flagWord = (flag: string): string => known([...IPVLAN_FLAGS], flag)
 
 function known(words: readonly string[], word: string): string {
   if (words.includes(word)) return word
   throw new PakError('network', `mode \`${word}\`: refused`)
-}
-
-function checked(text: string, grammar: RegExp, what: string): string {
-  if (!grammar.test(text)) throw new PakError('network', `${what} \`${text}\`: refused`)
-  return text
 }

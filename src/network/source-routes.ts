@@ -2,9 +2,9 @@ import { PakError } from '../errors.ts'
 import { ipBatch, ipJson } from '../kernel/ip.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { formatBlock6 } from '../model/ipv6.ts'
-import { INTERFACE_NAME } from './bridge.ts'
 import { address6, block6 } from './ipam6.ts'
 import { formatAddress, formatCidr, parseAddress, parseCidr } from './ipv4.ts'
+import { INTERFACE_NAME } from './words.ts'
 
 /** A container's address on a bridge, and where what it sends with it shall go. Of either family. */
 export interface SourceRoute {

@@ -24,6 +24,7 @@ export interface BridgeForm {
 export interface PortForm {
   readonly host: string
   readonly bridge: string
+  readonly group: number
 }
 
 const IFF_UP = 1
@@ -55,6 +56,10 @@ export const bridgeFiles = (bridges: readonly Pick<BridgeForm, 'bridge'>[]): rea
   ]),
 ]
 
+/** All that `portDrift` reads. */
+export const portFiles = (host: string): readonly string[] => [flagsOf(host), groupOf(host)]
+
+const groupOf = (link: string): string => `/sys/class/net/${link}/netdev_group`
 const flagsOf = (link: string): string => `/sys/class/net/${link}/flags`
 
 const settingsOf = (bridge: string) =>
@@ -142,13 +147,15 @@ export const portsOf = (kernel: Kernel, bridge: string): ReadonlySet<string> =>
 /** The same for the host's end of a veth; `ports` are those of its bridge. */
 export function portDrift(
   kernel: Kernel,
-  { host, bridge }: PortForm,
+  { host, bridge, group }: PortForm,
   ports: ReadonlySet<string>,
 ): string | null {
   const flags = kernel.readNow(flagsOf(host))
   if (flags === null) return `veth ${host} is gone`
   if (!ports.has(host)) return `veth ${host} was not on bridge ${bridge}`
-  return (Number(flags) & IFF_UP) === 0 ? `veth ${host} was down` : null
+  if ((Number(flags) & IFF_UP) === 0) return `veth ${host} was down`
+  const now = Number(kernel.readNow(groupOf(host)) ?? group)
+  return now === group ? null : `veth ${host} was of group ${now}, should be ${group}`
 }
 
 /** The way out of a container. */

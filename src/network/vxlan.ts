@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto'
 import { PakError } from '../errors.ts'
 import { ipJson } from '../kernel/ip.ts'
 import type { Kernel } from '../kernel/kernel.ts'
-import { INTERFACE_NAME, macAddress } from './bridge.ts'
+import { macAddress } from './bridge.ts'
 import { formatAddress, parseAddress } from './ipv4.ts'
+import { deviceWord, macWord, numberWord } from './words.ts'
 
 /**
  * A port of a network's bridge that carries its frames to other machines (RFC 7348).
@@ -193,13 +194,4 @@ export async function underlayOf(
   return null
 }
 
-// What becomes a word of a batch line is checked here once more.
 const addressWord = (text: string): string => formatAddress(parseAddress(text))
-const deviceWord = (text: string): string => checked(text, INTERFACE_NAME, 'interface name')
-const macWord = (text: string): string => checked(text, /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/, 'MAC')
-const numberWord = (number: number): string => checked(String(number), /^[0-9]{1,8}$/, 'number')
-
-function checked(text: string, grammar: RegExp, what: string): string {
-  if (!grammar.test(text)) throw new PakError('network', `${what} \`${text}\`: refused`)
-  return text
-}

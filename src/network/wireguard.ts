@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto'
 import { PakError } from '../errors.ts'
 import { ipJson } from '../kernel/ip.ts'
 import type { Kernel } from '../kernel/kernel.ts'
-import { INTERFACE_NAME } from './bridge.ts'
 import { formatAddress, parseAddress, parseCidr } from './ipv4.ts'
+import { deviceWord, numberWord, word } from './words.ts'
 
 /**
  * What a network's tunnel goes through when it is encrypted. Each machine has one more address of its
@@ -145,11 +145,4 @@ export async function hasWireguard(kernel: Kernel): Promise<boolean> {
 
 // What becomes a word of a command is checked here once more.
 const addressWord = (text: string): string => formatAddress(parseAddress(text))
-const deviceWord = (text: string): string => checked(text, INTERFACE_NAME, 'interface name')
-const numberWord = (number: number): string => checked(String(number), /^[0-9]{1,5}$/, 'number')
-const keyWord = (text: string): string => checked(text, /^[A-Za-z0-9+/]{43}=$/, 'public key')
-
-function checked(text: string, grammar: RegExp, what: string): string {
-  if (!grammar.test(text)) throw new PakError('network', `${what} \`${text}\`: refused`)
-  return text
-}
+const keyWord = (text: string): string => word(text, /^[A-Za-z0-9+/]{43}=$/, 'public key')

@@ -44,6 +44,7 @@ function machine(spec: ContainerSpec = WIRED) {
     ['/proc/42/mountstats', 'device tmpfs mounted on /tmp with fstype tmpfs'],
     ['/proc/42/net/route', 'eth0 00000000'],
     [`/sys/class/net/${end}/flags`, '0x1003'],
+    [`/sys/class/net/${end}/netdev_group`, '167837698'],
   ])
   const ports = new Map([['back', new Set([end])]])
   const soundness = new Soundness()
@@ -139,7 +140,12 @@ test('who may mount, and administer its network, is not asked about these', () =
   host.looks()
   assert.equal(
     [...host.asked],
-    ['/proc/42/cgroup', '/proc/41/cmdline', `/sys/class/net/${host.end}/flags`],
+    [
+      '/proc/42/cgroup',
+      '/proc/41/cmdline',
+      `/sys/class/net/${host.end}/flags`,
+      `/sys/class/net/${host.end}/netdev_group`,
+    ],
   )
 })
 

@@ -8,6 +8,7 @@ import {
   addressBatch,
   bridgeBatch,
   bridgeName,
+  linkGroup,
   macAddress,
   vethBatch,
   vethName,
@@ -34,9 +35,9 @@ test('bridges as text', () => {
 })
 
 test('veths and addresses as text', () => {
-  const mac = macAddress('10.1.0.2')
-  assert.equal(vethBatch([{ host: 'pv1', bridge: 'paka', peer: 'eth0', pid: 77, mac }]), [
-    'link add name pv1 master paka up type veth peer name eth0 address 02:50:0a:01:00:02 netns 77',
+  const [mac, group] = [macAddress('10.1.0.2'), linkGroup('10.1.0.2')]
+  assert.equal(vethBatch([{ host: 'pv1', bridge: 'paka', peer: 'eth0', pid: 77, mac, group }]), [
+    'link add name pv1 group 167837698 master paka up type veth peer name eth0 address 02:50:0a:01:00:02 netns 77',
     'link set dev pv1 type bridge_slave hairpin on',
   ])
   const interfaces = [
@@ -58,7 +59,8 @@ test('a word that would be more than a word is refused', () => {
   for (const name of evil) {
     assert.throws(() => bridgeBatch([{ name, gateway: '10.1.0.1', prefix: 24 }]), /refused/)
     assert.throws(() => addressBatch([{ name, address: '10.1.0.2', prefix: 24, gateway: null }]))
-    const link = { host: 'pv1', bridge: 'paka', peer: name, pid: 2, mac: macAddress('1.2.3.4') }
+    const mac = macAddress('1.2.3.4')
+    const link = { host: 'pv1', bridge: 'paka', peer: name, pid: 2, mac, group: 1 }
     assert.throws(() => vethBatch([link]), /refused/)
   }
   assert.throws(() => bridgeBatch([{ name: 'a', gateway: '10.1.0.1 x', prefix: 24 }]))

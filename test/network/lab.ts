@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { readlinkSync } from 'node:fs'
 import { hostKernel } from '../../src/kernel/host.ts'
 import type { Kernel } from '../../src/kernel/kernel.ts'
-import { configure, connect, macAddress, vethName } from '../../src/network/bridge.ts'
+import { configure, connect, linkGroup, macAddress, vethName } from '../../src/network/bridge.ts'
 import { eventually, slowness } from '../support/eventually.ts'
 
 /** A network namespace that lives as long as its one sleeping process: no name, no mount, nothing to tidy. */
@@ -137,6 +137,7 @@ export async function attach(
     peer: `eth${index}`,
     pid: container.pid,
     mac: macAddress(address),
+    group: linkGroup(address),
   }))
   await connect(host.kernel, links)
   const interfaces = ends.map(({ address, gateway, ipv6 }, index) => ({

@@ -13,10 +13,10 @@ import {
   type Child,
   childBatch,
   hasKind,
-  interfacesOf,
   parentBatch,
   removeChildren,
 } from '../../src/network/lan.ts'
+import { interfacesOf } from '../../src/network/view.ts'
 import { eventually } from '../support/eventually.ts'
 import { hostLacks, testUnless } from '../support/skip.ts'
 import { cable, type Machine, machine } from './lab.ts'

@@ -11,7 +11,7 @@ import type {
   PolicyRule,
   PolicySide,
 } from '../../src/model/policy.ts'
-import { bridgeName, configure, createBridges } from '../../src/network/bridge.ts'
+import { bridgeName, configure, createBridges, macAddress } from '../../src/network/bridge.ts'
 import { applyFirewall, type FirewallRequest, removeFirewall } from '../../src/network/firewall.ts'
 import { allowed, type PolicyModel } from '../../src/network/policy-model.ts'
 import { slowness } from '../support/eventually.ts'
@@ -228,6 +228,9 @@ const request = (services: readonly Box[], model: PolicyModel): FirewallRequest 
     ),
   },
   guarded: NETWORKS.map(({ bridge }) => bridge),
+  identities: services.flatMap(({ places }) =>
+    places.map(({ ipv4, ipv6 }) => ({ address: ipv4, mac: macAddress(ipv4), address6: ipv6 })),
+  ),
 })
 
 interface Lab extends AsyncDisposable {

@@ -2,14 +2,17 @@
 
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { layoutOf } from '../../src/executor/linux/layout.ts'
+import { linkGroup } from '../../src/network/bridge.ts'
 import { eventually } from '../support/eventually.ts'
 import type { PakSandbox } from '../support/pak.ts'
 import { hostLacks, testUnless } from '../support/skip.ts'
-import { within } from './damage.ts'
+import { eventsOf, number, within } from './damage.ts'
 import { inside, pidOf } from './lab.ts'
-import { lacking, type PlanJson, runs, SLEEPS, stage } from './stage.ts'
+import { lacking, type PlanJson, type Row, runs, SERVES, SLEEPS, stage } from './stage.ts'
 
 const WEB = runs(
   'mkdir -p /tmp/w; echo hi > /tmp/w/index.html; httpd -p 81 -h /tmp/w; exec httpd -f -p 80 -h /tmp/w',
@@ -146,6 +149,84 @@ containers:
     await pak.ok(['down'])
   },
 )
+
+testUnless(
+  test,
+  lacking,
+  'who is on a network with policies is known there, however it came and whosever it is',
+  async () => {
+    await using pak = await stage()
+    await pak.write(
+      'one/pak.yaml',
+      `name: paktp
+containers:
+  web:
+    ${SERVES}
+    networks: { net: { mac_address: 02:11:22:33:44:56 } }
+    policies: { ingress: { allow: [{ from: [{ network: net }], ports: [80] }] } }
+  app:
+    ${SLEEPS}
+    restart: always
+    networks: { net: { mac_address: 02:11:22:33:44:58 } }
+networks:
+  net: { enable_ipv6: true, attachable: true }
+`.replaceAll('./rootfs', '../rootfs'),
+    )
+    await pak.write(
+      'two/pak.yaml',
+      `name: paktq
+containers:
+  guest:
+    ${SLEEPS}
+    networks: [far]
+networks:
+  far: { external: true, name: paktp/net }
+`.replaceAll('./rootfs', '../rootfs'),
+    )
+    const one = (...words: readonly string[]) => pak.ok(['-f', 'one/pak.yaml', ...words])
+    const two = (...words: readonly string[]) => pak.ok(['-f', 'two/pak.yaml', ...words])
+    const asks = ['sh', '-c', 'nc -w 3 web 80 < /tmp/ask | tail -1'] as const
+    const ready = 'printf "GET / HTTP/1.0\\r\\n\\r\\n" > /tmp/ask'
+    await one('up', '-d')
+    await two('up', '-d')
+    const [row] = JSON.parse(await one('ps', '--format', 'json', 'app')) as readonly Row[]
+    await one('exec', '-T', 'app', 'sh', '-c', ready)
+    await two('exec', '-T', 'guest', 'sh', '-c', ready)
+    const all = async (what: string) => {
+      await eventually(
+        `a neighbour: ${what}`,
+        async () => (await one('exec', '-T', 'app', ...asks)) !== '',
+      )
+      await eventually(
+        `a guest: ${what}`,
+        async () => (await two('exec', '-T', 'guest', ...asks)) !== '',
+      )
+    }
+    await all('at first')
+    assert.is.not(await one('run', '--rm', '-T', 'app', 'sh', '-c', `${ready}; ${asks[2]}`), '')
+    process.kill(row?.pid ?? 0, 'SIGKILL')
+    await eventually(
+      'it runs again',
+      async () => (await one('exec', '-T', 'app', 'sh', '-c', ready)) === '',
+    )
+    await all('after a restart')
+    const { table } = layoutOf(pak)
+    for (const line of tables().filter((each) => each.includes(table)))
+      execFileSync('nft', ['delete', ...line.split(' ')])
+    await all('after the tables were lost')
+    const group = linkGroup(row?.networks['net']?.ip ?? '')
+    const veth = vethOf(group)
+    execFileSync('ip', ['link', 'set', veth ?? '', 'group', '0'])
+    await eventually('the firewall knows the veth again', () => vethOf(group) === veth)
+    assert.ok(eventsOf(pak).some((event) => /was of group 0, should be/.test(event)))
+  },
+)
+
+/** The host's end of a container's interface. */
+const vethOf = (group: number): string | undefined =>
+  readdirSync('/sys/class/net').find(
+    (name) => name.startsWith('pv') && number(`/sys/class/net/${name}/netdev_group`) === group,
+  )
 
 /** The first interface of a process's network. */
 function endOf(pid: number) {

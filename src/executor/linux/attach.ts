@@ -12,8 +12,9 @@ import {
   disconnect,
   type Interface,
   type Link,
-  macAddress,
+  linkGroup,
 } from '../../network/bridge.ts'
+import type { Identity } from '../../network/firewall-antispoof.ts'
 import { block6 } from '../../network/ipam6.ts'
 import { parseCidr } from '../../network/ipv4.ts'
 import { type Child, childBatch } from '../../network/lan.ts'
@@ -23,12 +24,13 @@ import type { RunContext, StepOutcome } from '../executor.ts'
 import { forEach } from './batch.ts'
 import { joinCni, rejoinCni } from './cni.ts'
 import { brokenNetworks } from './cni-look.ts'
-import { type End, endsOf, outwardOf } from './ends.ts'
+import { type End, endsOf, identityOf, outwardOf } from './ends.ts'
 import type { LinuxHost } from './host.ts'
 import { hostEnd } from './host-ends.ts'
 import { networksFor } from './joined.ts'
 import { childrenOf, missingChildren, sourceRoutesOf, takeChild } from './lan-ends.ts'
 import { keepNetns } from './netns.ts'
+import { admitIdentities } from './policies.ts'
 import type { ContainerRecord, NetworkRecord } from './records.ts'
 import { openResolver } from './resolvers.ts'
 import { mtuOf } from './tunnels.ts'
@@ -50,6 +52,7 @@ export async function attachContainers(
   const networks = networksFor(host, context.project)
   const wirings = created.map((container) => wiringOf(host, container, networks))
   for (const wiring of wirings) if (wiring.children.length > 0) await keepNetns(host, wiring)
+  await admit(host, context.project, wirings)
   const linked = await link(host, wirings, context)
   const wired = wirings.filter((wiring, index) => linked[index] === null && ownsNetwork(wiring))
   const unshaped = await shapeAll(host, wired)
@@ -84,6 +87,7 @@ export async function rewire(
   )
   const made = new Set(await host.kernel.list('/sys/class/net'))
   if (children.length > 0) await keepNetns(host, wiring)
+  await admit(host, projectName, [wiring])
   await connect(
     host.kernel,
     links.filter((link) => !made.has(link.host)),
@@ -115,6 +119,7 @@ export async function wireTo(
   const isOwn = ({ peer }: { readonly peer: string }) => peer === end.peer
   const [links, children] = [wiring.links.filter(isOwn), wiring.children.filter(isOwn)]
   if (children.length > 0) await keepNetns(host, wiring)
+  await admit(host, at.project, [wiring])
   await connect(host.kernel, links, childBatch(children))
   try {
     const own = wiring.interfaces.filter(({ name }) => name === end.peer)
@@ -147,6 +152,13 @@ export async function unwire(host: LinuxHost, project: string, gone: Gone): Prom
   )
   if (outward.length > 0) await configure(host.kernel, pid, outward)
 }
+
+const admit = (host: LinuxHost, project: string, wirings: readonly Wiring[]): Promise<void> =>
+  admitIdentities(
+    host,
+    project,
+    wirings.flatMap(({ identities }) => identities),
+  )
 
 /** `record`: as it is without the network. */
 interface Gone extends Created {
@@ -204,6 +216,7 @@ interface Wiring extends Created {
   readonly file: string
   readonly spec: ContainerRecord['spec']
   readonly links: readonly Link[]
+  readonly identities: readonly (Identity & { readonly bridge: string })[]
   readonly children: readonly Child[]
   readonly interfaces: readonly Interface[]
   readonly ways: readonly SourceRoute[]
@@ -222,15 +235,17 @@ function wiringOf(
     pid,
     file: join(host.layout.bundle(record.id), 'interfaces'),
     spec: record.spec,
-    links: bridged.map(({ network, address, attachment, peer }) => ({
-      host: hostEnd(host, record, { network: network.spec.name, pid }),
-      bridge: network.bridge,
-      peer,
+    links: bridged.map((end) => ({
+      host: hostEnd(host, record, { network: end.network.spec.name, pid }),
+      bridge: end.network.bridge,
+      peer: end.peer,
       pid,
-      mac: attachment.mac ?? macAddress(address),
-      isolated: network.spec.isolated ?? false,
-      ...sizeOf(network),
+      mac: identityOf(end).mac,
+      group: linkGroup(end.address),
+      isolated: end.network.spec.isolated ?? false,
+      ...sizeOf(end.network),
     })),
+    identities: bridged.map((end) => ({ ...identityOf(end), bridge: end.network.bridge })),
     children: childrenOf(ends, pid),
     ways: sourceRoutesOf(ends),
     interfaces: ends.map((end) => ({

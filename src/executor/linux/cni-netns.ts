@@ -1,7 +1,7 @@
 import { PakError } from '../../errors.ts'
 import type { CniNetwork } from '../../model/cni.ts'
-import { INTERFACE_NAME } from '../../network/bridge.ts'
 import { parseResult } from '../../network/cni/result.ts'
+import { INTERFACE_NAME } from '../../network/words.ts'
 import type { LinuxHost } from './host.ts'
 import { isNetnsKept, netnsPath } from './netns.ts'
 import type { CniRecord } from './records.ts'

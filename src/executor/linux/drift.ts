@@ -3,6 +3,7 @@ import { attachmentsOf } from '../../model/attachments.ts'
 import { isRouted } from '../../model/lan.ts'
 import { isBridged, isLan, kindOf } from '../../model/network-kind.ts'
 import type { Drift } from '../../model/observed.ts'
+import { linkGroup } from '../../network/bridge.ts'
 import {
   bridgeDrift,
   bridgeDrift6,
@@ -178,7 +179,11 @@ function wiringDrift(host: LinuxHost, { record, run }: Running, ground: Ground):
   )
   const bridged = attached.filter(({ spec }) => isBridged(spec) && !ground.broken.has(spec.name))
   const facts = bridged.flatMap(({ spec, bridge }) => {
-    const port = { host: hostEnd(host, record, { network: spec.name, pid: run.pid }), bridge }
+    const port = {
+      host: hostEnd(host, record, { network: spec.name, pid: run.pid }),
+      bridge,
+      group: linkGroup(record.addresses[spec.name] ?? ''),
+    }
     return portDrift(host.kernel, port, ground.ports.get(spec.name) ?? new Set()) ?? []
   })
   const found = facts.length > 0 ? facts : insideFacts(host, { record, run }, ground)

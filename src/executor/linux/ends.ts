@@ -1,6 +1,8 @@
 import type { ByHand } from '../../model/attachments.ts'
 import type { Attachment } from '../../model/desired.ts'
 import { foremost } from '../../model/receiver.ts'
+import { macAddress } from '../../network/bridge.ts'
+import type { Identity } from '../../network/firewall-antispoof.ts'
 import type { ContainerRecord, NetworkRecord } from './records.ts'
 
 /** One interface of a container. */
@@ -50,6 +52,13 @@ export const peersOf = (
       .map((attachment) => ({ attachment, isDeclared: true })),
     ...connected.map((attachment) => ({ attachment, isDeclared: false })),
   ].map((one, index) => ({ ...one, peer: one.attachment.interfaceName ?? `eth${index}` }))
+
+/** By what its neighbours know it there. */
+export const identityOf = ({ network, attachment, address, address6 }: End): Identity => ({
+  address,
+  mac: attachment.mac ?? macAddress(address),
+  address6: network.ipv6 === undefined ? null : address6,
+})
 
 /** The one that has the default route. */
 export const outwardOf = (ends: readonly End[]): End | null =>

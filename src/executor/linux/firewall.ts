@@ -70,7 +70,7 @@ async function applyOne(
     const joined = [...all.networks.values()]
       .filter(({ spec }) => isForeign(spec.name) && !isLan(spec))
       .map(firewallNetwork)
-    const policed = policyFacets(all, planned)
+    const policed = policyFacets(host, all, planned)
     const at = { table, project, dnsPort, networks, joined }
     const request = { ...at, published, services, lifts, ...policed }
     const seen = await besideOthers(host, (others) =>

@@ -8,6 +8,7 @@ import {
   attachBatch,
   bridgeName,
   createBridges,
+  linkGroup,
   removeBridges,
 } from '../../network/bridge.ts'
 import { chooseSubnet, gatewayOf, hostRoutes } from '../../network/ipam.ts'
@@ -153,6 +154,7 @@ async function reattach(
         : {
             host: hostEnd(host, record, { network: called, pid: record.run.pid }),
             bridge,
+            group: linkGroup(record.addresses[called] ?? ''),
             isolated: spec.isolated ?? false,
           },
     ),

@@ -2,8 +2,14 @@ import { nftApply } from '../../kernel/nft.ts'
 import type { ObservedPolicies } from '../../model/observed.ts'
 import type { PlannedPolicies } from '../../model/plan.ts'
 import { ruleName, rulesOf } from '../../model/policy.ts'
+import { placeOf } from '../../model/shared.ts'
 import { macAddress } from '../../network/bridge.ts'
 import type { FirewallRequest } from '../../network/firewall.ts'
+import {
+  type Identity,
+  identityElements,
+  identityScript,
+} from '../../network/firewall-antispoof.ts'
 import { type FirewallFacts, observeFirewall } from '../../network/firewall-observe.ts'
 import { policyScript, shapeOf } from '../../network/policy-script.ts'
 import {
@@ -13,20 +19,70 @@ import {
   policyTable,
   policyTableName,
 } from '../../network/policy-table.ts'
+import { endsOf, identityOf } from './ends.ts'
 import type { LinuxHost } from './host.ts'
-import { withJoined } from './joined.ts'
+import { guestsOf, networksFor, withJoined } from './joined.ts'
 import type { NetworkRecord, ProjectRecords } from './records.ts'
 
 /** The firewall's part of planned policies: addresses as they are leased. */
 export function policyFacets(
+  host: LinuxHost,
   records: ProjectRecords,
   planned: PlannedPolicies | null,
-): Pick<FirewallRequest, 'policies' | 'guarded'> {
+): Pick<FirewallRequest, 'policies' | 'guarded' | 'identities'> {
   if (planned === null) return { policies: null, guarded: [] }
+  const guarded = guardedNetworks(records, planned)
   return {
     policies: requestOf(records, planned),
-    guarded: guardedNetworks(records, planned).map(({ bridge }) => bridge),
+    guarded: guarded.map(({ bridge }) => bridge),
+    identities: identitiesOn(host, records.name, guarded),
   }
+}
+
+/** Of all containers that are on networks, whosever they are. */
+const identitiesOn = (
+  host: LinuxHost,
+  project: string,
+  networks: readonly NetworkRecord[],
+): readonly Identity[] =>
+  networks.flatMap(({ spec }) => {
+    const { owner, name } = placeOf(project, spec.name)
+    return guestsOf(host, owner, name).flatMap((guest) =>
+      endsOf(guest.record, networksFor(host, guest.project))
+        .filter(({ network }) => network.spec.name === guest.called)
+        .map(identityOf),
+    )
+  })
+
+/**
+ * Let containers be themselves on networks where only what the firewall knows comes through: before they
+ * have an interface there. Without such a network, or where it knows them, nothing is asked of nft.
+ */
+export async function admitIdentities(
+  host: LinuxHost,
+  projectName: string,
+  identities: readonly (Identity & { readonly bridge: string })[],
+): Promise<void> {
+  const guarded = new Set(
+    host.records.loaded().flatMap((records) => {
+      const planned = records.project?.policies
+      if (planned === undefined) return []
+      const all = { ...records, networks: networksFor(host, records.name) }
+      return guardedNetworks(all, planned).map(({ bridge }) => bridge)
+    }),
+  )
+  const elements = identities.flatMap(({ bridge, ...identity }) =>
+    guarded.has(bridge) ? identityElements(identity) : [],
+  )
+  if (elements.length === 0) return
+  const records = await host.records.of(projectName)
+  const question = { lifts: true, policies: policyTableAsked(host, records) }
+  const known = await host.seenTable.known(question)
+  const missing = elements.filter((element) => !known.identities.has(element))
+  // A table that is not as it should be is made anew, with all who are there.
+  if (missing.length === 0 || known.lifts === null) return
+  await nftApply(host.kernel, `${identityScript(host.layout.table, missing).join('\n')}\n`)
+  host.seenTable.forget()
 }
 
 /** Written down once the kernel does it: what fails is tried again by the next plan. */
@@ -68,23 +124,31 @@ export const policyTableAsked = (
 export function observePolicies(
   host: LinuxHost,
   records: ProjectRecords,
-  { policies: seen, lifts }: FirewallFacts,
+  { policies: seen, lifts, identities }: FirewallFacts,
 ): ObservedPolicies {
   const planned = records.project?.policies ?? null
   const wanted = wantedTable(host, records)
   if (planned === null || wanted === null) return { planned, whole: false, counts: {} }
-  const lifted = guardedNetworks(records, planned).every(({ subnet, ipv6, gateway }) =>
+  const guarded = guardedNetworks(records, planned)
+  const lifted = guarded.every(({ subnet, ipv6, gateway }) =>
     [subnet, ...(ipv6 === undefined ? [] : [ipv6.subnet])].every((block) =>
       (lifts ?? []).some((lift) => lift.subnet === block && lift.mac === macAddress(gateway)),
     ),
   )
+  const bound =
+    guarded.every(({ subnet }) =>
+      (lifts ?? []).some((lift) => lift.subnet === subnet && lift.isBound),
+    ) &&
+    identitiesOn(host, records.name, guarded)
+      .flatMap(identityElements)
+      .every((element) => identities.has(element))
   const rules = planned.rules.flatMap((policies) =>
     (['ingress', 'egress'] as const).flatMap((direction) => rulesOf(policies, direction)),
   )
   const whole = seen !== null && seen.shape === shapeOf(wanted) && holdsSets(records, wanted, seen)
   return {
     planned,
-    whole: whole && lifted,
+    whole: whole && lifted && bound,
     counts: Object.fromEntries(
       rules.flatMap((rule) => {
         const count = seen?.counts.get(counterName(rule))

@@ -1,6 +1,6 @@
 import type { KeptFile, Kernel } from '../../kernel/kernel.ts'
 import { attachmentsOf } from '../../model/attachments.ts'
-import { bridgeFiles } from '../../network/view.ts'
+import { bridgeFiles, portFiles } from '../../network/view.ts'
 import { monitorEvidence } from '../../runtime/monitor-process.ts'
 import type { LinuxHost } from './host.ts'
 import { hostEnd } from './host-ends.ts'
@@ -136,7 +136,7 @@ function placesOf(host: SubjectHost, record: ContainerRecord, pid: number): Plac
   const files = [
     ...own.map((name) => `/proc/${pid}/${name}`),
     ...(monitor === null ? [] : [monitorEvidence(monitor)]),
-    ...ends.map(({ name }) => `/sys/class/net/${name}/flags`),
+    ...ends.flatMap(({ name }) => portFiles(name)),
   ]
   return { ends, files }
 }

@@ -1,7 +1,7 @@
 import { isIP, isIPv4 } from 'node:net'
 import type { Json, JsonObject } from '../../model/cni.ts'
 import { formatIpv6, parseIpv6 } from '../../model/ipv6.ts'
-import { INTERFACE_NAME } from '../bridge.ts'
+import { INTERFACE_NAME } from '../words.ts'
 
 /** What an ADD came to (CNI's specification, section 5), as far as pak uses it. */
 export interface CniResult {

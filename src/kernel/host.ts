@@ -67,6 +67,7 @@ async function run(
       ...(pipeVariable === undefined ? [] : (['pipe'] as const)),
     ],
   })
+  if (child.pid !== undefined) options.onStart?.(child.pid)
   const end = () => {
     child.kill('SIGKILL')
     // Of a program that has ended, what it left behind may hold the pipe open, and hang.

@@ -87,6 +87,8 @@ export interface RunOptions {
   readonly syncPipeVariable?: string
   /** How many lines to wait for there; default 1. */
   readonly syncPipeLines?: number
+  /** Told of the program's pid before it can have done anything. */
+  readonly onStart?: (pid: number) => void
 }
 
 export interface RunResult {

@@ -18,7 +18,7 @@ export async function nftApply(
     readonly netnsPid?: number
   } = {},
 ): Promise<void> {
-  const run = { input: script, ...options }
+  const run = { input: script, ...options, onStart: rememberOwn }
   const words = ['nft', '-f', '-']
   const [file = 'nft', ...args] =
     netnsPid === undefined ? words : ['nsenter', netnsOf(netnsPid), ...words]
@@ -28,6 +28,18 @@ export async function nftApply(
   const text = line === null ? null : (script.split('\n')[line - 1]?.trim() ?? null)
   throw new PakError('network', `nft \`${text ?? 'transaction'}\`: ${reason}`)
 }
+
+/** Processes that have lately done transactions for this one; the kernel names them with what they changed. */
+const own: number[] = []
+const MOST_OWN = 64
+
+function rememberOwn(pid: number): void {
+  own.push(pid)
+  if (own.length > MOST_OWN) own.shift()
+}
+
+/** Whether a process that `nft monitor` names has changed the ruleset for this one. */
+export const isOwnTransaction = (pid: number): boolean => own.includes(pid)
 
 /**
  * Several `list` commands in one process: their objects one after the other, in libnftables-json(5);

@@ -85,6 +85,8 @@ export interface ObservedVolume {
 
 /** What pak's nft table holds for the project now. */
 export interface ObservedFirewall {
+  /** Why the table does nothing of what it should, for a reader; without a word: nothing is wrong with it as a whole. */
+  readonly fault?: string
   /** Networks whose bridge the table knows (isolation, masquerade, DNS). */
   readonly networks: readonly string[]
   /** Several of one host port: its connections are spread over them. */

@@ -81,7 +81,7 @@ export function bridgeBatch(
     return [
       // With a MAC of its own a bridge keeps it; otherwise it changes with its ports, under the containers' ARP.
       ...(existing.has(name)
-        ? []
+        ? [`link set dev ${checked.name} address ${macAddress(gateway)}`]
         : [`link add name ${checked.name} address ${macAddress(gateway)} type bridge`]),
       ...(mtu === undefined ? [] : [`link set dev ${checked.name} mtu ${mtuWord(mtu)}`]),
       `addr replace ${checked.gateway}/${prefixLength(prefix)} brd + dev ${checked.name}`,

@@ -1,7 +1,16 @@
+import { createHash } from 'node:crypto'
 import type { Kernel } from '../kernel/kernel.ts'
 import { nftList } from '../kernel/nft.ts'
 import { type IdentityElement, identitiesOf } from './firewall-antispoof.ts'
-import { ADMIN, baseChains, MAPS, portOfDnsComment, SETS, type SetName } from './firewall-base.ts'
+import {
+  ADMIN,
+  baseChains,
+  type Chain,
+  MAPS,
+  portOfDnsComment,
+  SETS,
+  type SetName,
+} from './firewall-base.ts'
 import type { FirewallElement } from './firewall-elements.ts'
 import type { Lift } from './firewall-lift.ts'
 import { liftsOf } from './firewall-lift-observe.ts'
@@ -11,7 +20,9 @@ import { type PolicyFacts, policyFacts } from './policy-script.ts'
 /** What pak's table holds now. */
 export interface FirewallFacts {
   readonly present: boolean
-  /** The port that names are redirected to; `null` unless every set, chain and rule is as pak made it. */
+  /** What is not as pak made it, for a reader; `null`: nothing, as far as elements are not concerned. */
+  readonly fault: string | null
+  /** The port that names are redirected to; `null` where there is a fault. */
   readonly dnsPort: number | null
   readonly elements: readonly FirewallElement[]
   /** Every chain that spreads connections, whoever's. */
@@ -27,6 +38,8 @@ export interface FirewallFacts {
   readonly sets: readonly SetName[]
   /** Rules of an administrator. */
   readonly filters: number
+  /** What the rules of each table say that was looked at, as `family name`: equal texts are equal rules. */
+  readonly rules: ReadonlyMap<string, string>
 }
 
 /** Read the table in one go, and with `lifts` the one of family `bridge`, with `policies` that table, too. Throws `network`. */
@@ -42,12 +55,37 @@ export async function observeFirewall(
     policies === null ? null : nftList(kernel, [`list table inet ${policies}`]),
   ])
   const facts = firewallFacts(inet)
+  const tables = [
+    [`inet ${table}`, inet],
+    [`bridge ${table}`, bridge],
+    [`inet ${policies}`, policy],
+  ] as const
   return {
     ...facts,
+    rules: new Map(
+      tables.flatMap(([name, objects]) =>
+        objects === null ? [] : [[name, rulesText(objects as readonly NftObject[])]],
+      ),
+    ),
     lifts: bridge === null ? null : liftsOf(bridge),
     identities: identitiesOf(bridge ?? []),
     policies: policyFacts(policy),
   }
+}
+
+/** What the rules of a table say, as in `FirewallFacts`; `null`: there is none. Throws `network`. */
+export async function readRules(kernel: Kernel, table: string): Promise<string | null> {
+  const objects = await objectsOf(kernel, [`list table ${table}`])
+  return objects === null ? null : rulesText(objects)
+}
+
+/** Handles and counters aside; what spreads connections is read word by word anyway. */
+function rulesText(objects: readonly NftObject[]): string {
+  const hash = createHash('sha256')
+  for (const { rule } of objects)
+    if (rule?.chain !== undefined && rule.chain !== ADMIN && !isSpreadChain(rule.chain))
+      hash.update(`${rule.chain} ${JSON.stringify(rule.expr)}\n`)
+  return hash.digest('hex')
 }
 
 const objectsOf = async (
@@ -61,9 +99,12 @@ export function firewallFacts(objects: readonly NftObject[] | null): FirewallFac
   if (objects === null) return NO_TABLE
   const comments = objects.flatMap(({ rule }) => rule?.comment ?? [])
   const dnsPort = comments.map(portOfDnsComment).find((port) => port !== null) ?? null
+  // Any port will do to tell what else is wrong.
+  const fault = faultOf(objects, dnsPort ?? 1)
   return {
     present: true,
-    dnsPort: dnsPort !== null && isWhole(objects, dnsPort) ? dnsPort : null,
+    fault,
+    dnsPort: fault === null ? dnsPort : null,
     elements: objects.flatMap(({ set, map }) => elementsOf(set ?? map)),
     spreads: objects.flatMap(({ chain }) => spreadsOf(objects, chain?.name ?? '')),
     lifts: null,
@@ -75,6 +116,7 @@ export function firewallFacts(objects: readonly NftObject[] | null): FirewallFac
       return isSetName(name) ? [name] : []
     }),
     filters: objects.filter(({ rule }) => rule?.chain === ADMIN).length,
+    rules: new Map(),
   }
 }
 
@@ -83,6 +125,7 @@ const isOurs = (chain: string): boolean => OWN_CHAINS.has(chain) || isSpreadChai
 
 export const NO_TABLE: FirewallFacts = {
   present: false,
+  fault: 'its table was gone',
   dnsPort: null,
   elements: [],
   spreads: [],
@@ -92,6 +135,7 @@ export const NO_TABLE: FirewallFacts = {
   chains: [],
   sets: [],
   filters: 0,
+  rules: new Map(),
 }
 
 function spreadsOf(objects: readonly NftObject[], chain: string): readonly Spread[] {
@@ -124,30 +168,34 @@ interface NftSet {
   readonly elem?: readonly unknown[]
 }
 
-function isWhole(objects: readonly NftObject[], dnsPort: number): boolean {
+function faultOf(objects: readonly NftObject[], dnsPort: number): string | null {
   const names = new Set(objects.map(({ set, map }) => (set ?? map)?.name))
-  if (![...Object.keys(SETS), ...Object.keys(MAPS)].every((name) => names.has(name))) return false
+  const lost = [...Object.keys(SETS), ...Object.keys(MAPS)].find((name) => !names.has(name))
+  if (lost !== undefined) return `its set ${lost} was gone`
   // Dormant: its chains are not asked.
-  if (objects.some(({ table }) => table?.flags !== undefined)) return false
-  if (objects.some(({ set, map }) => elementsOf(set ?? map).some(({ comment }) => comment === '')))
-    return false
-  return baseChains(dnsPort).every(({ name, hook, rules }) => {
-    const found = objects.find(({ chain }) => chain?.name === name)?.chain
-    if (found === undefined) return false
-    const hooked =
-      hook === null ||
-      (found.type === hook.type &&
-        found.hook === hook.hook &&
-        found.prio === hook.priority &&
-        found.policy === 'accept')
-    const comments = objects.flatMap(({ rule }) =>
-      rule?.chain === name ? [rule.comment ?? ''] : [],
-    )
-    return (
-      hooked &&
-      (name === ADMIN || comments.join('\n') === rules.map(({ comment }) => comment).join('\n'))
-    )
-  })
+  if (objects.some(({ table }) => table?.flags !== undefined)) return 'its table was dormant'
+  const foreign = objects
+    .flatMap(({ set, map }) => elementsOf(set ?? map))
+    .find(({ comment }) => comment === '')
+  if (foreign !== undefined) return `its set ${foreign.set} had ${foreign.key}, of nobody`
+  const odd = baseChains(dnsPort).find((chain) => !isWhole(objects, chain))
+  return odd === undefined ? null : `its chain ${odd.name} was not as pak made it`
+}
+
+function isWhole(objects: readonly NftObject[], { name, hook, rules }: Chain): boolean {
+  const found = objects.find(({ chain }) => chain?.name === name)?.chain
+  const hooked =
+    hook === null ||
+    (found?.type === hook.type &&
+      found.hook === hook.hook &&
+      found.prio === hook.priority &&
+      found.policy === 'accept')
+  const comments = objects.flatMap(({ rule }) => (rule?.chain === name ? [rule.comment ?? ''] : []))
+  return (
+    found !== undefined &&
+    hooked &&
+    (name === ADMIN || comments.join('\n') === rules.map(({ comment }) => comment).join('\n'))
+  )
 }
 
 function elementsOf(set: NftSet | undefined): FirewallElement[] {

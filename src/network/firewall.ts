@@ -28,23 +28,44 @@ export type { FirewallNetwork, Publication, ServiceAddress } from './firewall-el
  * Make the table know exactly this of the project, in one transaction; other projects are untouched.
  * Throws `port_taken` when another project publishes one of the ports, `network` when nft refuses.
  */
-export async function applyFirewall(kernel: Kernel, request: FirewallRequest): Promise<void> {
+export async function applyFirewall(
+  kernel: Kernel,
+  request: FirewallRequest,
+  observe: Observe = by(kernel),
+): Promise<Made> {
+  let made: Made
   let left: readonly string[] = []
   const asked = (kept: boolean) => (previous: FirewallFacts) => {
     left = departed(previous, request)
     return firewallTransaction({ ...request, kept, previous })
   }
   try {
-    await transact(kernel, request, asked(true))
+    made = await transact(kernel, observe, { ...request, script: asked(true) })
   } catch (error) {
     // Not every kernel can filter on bridges: then replicas see the gateway in place of their client.
     if (request.services.length === 0 || !isRefusal(error)) throw error
     // With policies there is nothing to fall back on: neighbours would reach each other unseen.
     if ((request.guarded ?? []).length > 0) throw error
-    await transact(kernel, request, asked(false))
+    made = await transact(kernel, observe, { ...request, script: asked(false) })
   }
   await forgetFlows(kernel, left)
+  return made
 }
+
+/** Tables made anew, as `family name`. */
+type Made = readonly string[]
+
+/** What pak's tables hold now; throws `network`. */
+type Observe = (question: {
+  readonly table: string
+  readonly lifts: boolean
+  readonly policies: string | null
+}) => Promise<FirewallFacts>
+
+const by =
+  (kernel: Kernel): Observe =>
+  ({ table, ...question }) =>
+    observeFirewall(kernel, table, question)
 
 /** Containers that had a share of something, and have none any more. */
 function departed(previous: FirewallFacts, request: FirewallRequest): readonly string[] {
@@ -62,27 +83,36 @@ function departed(previous: FirewallFacts, request: FirewallRequest): readonly s
 export async function removeFirewall(
   kernel: Kernel,
   request: Pick<FirewallRequest, 'table' | 'project' | 'lifts' | 'others'>,
-): Promise<void> {
-  await transact(kernel, request, (previous) => firewallRemoval({ ...request, previous }))
+  observe: Observe = by(kernel),
+): Promise<Made> {
+  const script = (previous: FirewallFacts) => firewallRemoval({ ...request, previous })
+  return transact(kernel, observe, { ...request, script })
 }
 
 async function transact(
   kernel: Kernel,
-  request: Pick<FirewallRequest, 'table' | 'project' | 'lifts'>,
-  script: (previous: FirewallFacts) => string,
-): Promise<void> {
+  observe: Observe,
+  {
+    table,
+    project,
+    lifts,
+    script,
+  }: Pick<FirewallRequest, 'table' | 'project' | 'lifts'> & {
+    readonly script: (previous: FirewallFacts) => string
+  },
+): Promise<Made> {
   const attempt = async () => {
-    const { table, project, lifts } = request
     const policies = lifts ? policyTableName(table, project) : null
-    const text = script(await observeFirewall(kernel, table, { lifts, policies }))
+    const text = script(await observe({ table, lifts, policies }))
     if (text !== '') await nftApply(kernel, text)
+    return [...text.matchAll(/^table (\S+ \S+) \{/gm)].map(([, name = '']) => name)
   }
   try {
-    await attempt()
+    return await attempt()
   } catch (error) {
     // Somebody changed the table between the look and the transaction (a flush, an element removed).
     if (!isRefusal(error)) throw error
-    await attempt()
+    return attempt()
   }
 }
 

@@ -1,6 +1,7 @@
 import { endianness } from 'node:os'
 import type { Kernel } from '../kernel/kernel.ts'
 import { parseIpv6 } from '../model/ipv6.ts'
+import { macAddress } from './bridge.ts'
 import { formatAddress, parseAddress, parseCidr } from './ipv4.ts'
 
 /** The IPv4 side of one network namespace, as read in one go. */
@@ -18,6 +19,8 @@ export interface BridgeForm {
   readonly subnet: string
   /** Addresses of services that it has besides. */
   readonly services: readonly string[]
+  /** `undefined`: as it comes. */
+  readonly mtu: number | undefined
 }
 
 /** The host's end of a veth, and where it should hang. */
@@ -51,7 +54,7 @@ export function readNetwork(kernel: Kernel, process: number | 'self'): NetworkVi
 export const bridgeFiles = (bridges: readonly Pick<BridgeForm, 'bridge'>[]): readonly string[] => [
   ...['fib_trie', 'route'].map((name) => `/proc/self/net/${name}`),
   ...bridges.flatMap(({ bridge }) => [
-    flagsOf(bridge),
+    ...['flags', 'address', 'mtu'].map((name) => `/sys/class/net/${bridge}/${name}`),
     ...settingsOf(bridge).map(({ path }) => path),
   ]),
 ]
@@ -75,7 +78,7 @@ const settingsOf = (bridge: string) =>
 export function bridgeDrift(
   kernel: Kernel,
   host: NetworkView,
-  { bridge, gateway, subnet, services }: BridgeForm,
+  { bridge, gateway, subnet, services, mtu }: BridgeForm,
 ): string | null {
   const flags = kernel.readNow(flagsOf(bridge))
   if (flags === null) return `bridge ${bridge} is gone`
@@ -85,6 +88,11 @@ export function bridgeDrift(
     return `bridge ${bridge} lost its address ${gateway}/${prefix}`
   const lost = services.find((address) => !host.addresses.has(address))
   if (lost !== undefined) return `bridge ${bridge} lost its address ${lost}/32`
+  const link = { address: macAddress(gateway), ...(mtu === undefined ? {} : { mtu: String(mtu) }) }
+  for (const [name, wanted] of Object.entries(link)) {
+    const now = kernel.readNow(`/sys/class/net/${bridge}/${name}`)?.trim() ?? wanted
+    if (now !== wanted) return `${name} of bridge ${bridge} was ${now}, should be ${wanted}`
+  }
   for (const { name, path } of settingsOf(bridge)) {
     const now = kernel.readNow(path)?.trim() ?? '1'
     if (now !== '1') return `${name} was ${now}, should be 1`

@@ -276,6 +276,10 @@ function driftFact(observed: ObservedState, before: Picture, after: Picture): st
   const possible = new Set(known.map(({ text }) => bare(text)))
   const lost = expected.filter(({ place }) => !there.has(place))
   const strays = seen.filter(({ place, text }) => !places.has(place) || !possible.has(bare(text)))
+  const { fault } = observed.firewall
+  // What follows from it is not told again.
+  if (fault !== undefined && after.networks.length + expected.length > 0)
+    return `firewall: ${fault}`
   const facts = [
     missingFact('the firewall does not know network', after.networks, networks),
     missingFact('the firewall knows a network that is not there:', networks, after.networks),

@@ -111,7 +111,7 @@ testUnless(test, lacking, 'forwarding and a flushed ruleset come back', async ()
   assert.match(rules, 'table inet')
   here('nft', 'flush', 'ruleset')
   await within3s('the rules are back', () => here('nft', 'list', 'ruleset') === rules)
-  await told(pak, /firewall.* project\/paktdn .*the firewall does not know network default/)
+  await told(pak, /firewall.* project\/paktdn .*firewall: its table was gone/)
 })
 
 /** sysfs(5) shows the network of whoever mounted it; cgroups are mounted below it. */

@@ -59,6 +59,12 @@ const DAMAGES: readonly Damage[] = [
     event: /network\.created network\/front .*is down/,
   },
   {
+    what: 'a bridge of another MAC',
+    does: ({ bridge }) => void ip('link', 'set', bridge, 'address', '02:00:00:00:00:09'),
+    undone: ({ bridge }) => !ip('link', 'show', bridge).includes('02:00:00:00:00:09'),
+    event: /network\.created network\/front .*address of bridge .* was 02:00:00:00:00:09/,
+  },
+  {
     what: 'a bridge that forwards nothing',
     does: ({ bridge }) => void writeFileSync(forwardingOf(bridge), '0'),
     undone: ({ bridge }) => number(forwardingOf(bridge)) === 1,
@@ -135,19 +141,45 @@ testUnless(test, lacking, 'a flushed nft table is written anew', async () => {
   assert.ok(table !== null)
   execFileSync('nft', ['delete', 'table', 'inet', table])
   await within3s('the table is back', () => tableWith(bridge) === table)
-  await told(pak, /firewall.* project\/paktdf .*the firewall does not know network front/)
+  await told(pak, /firewall.* project\/paktdf .*firewall: its table was gone/)
   assert.equal(await pids(pak), before)
 
+  // What it wrote it has read once more.
+  await settled(pak)
   const shown = () => execFileSync('nft', ['list', 'table', 'inet', table], { encoding: 'utf8' })
+  const last = 'everything else stays out'
+  const handle = () => {
+    const rules = execFileSync('nft', ['-a', 'list', 'table', 'inet', table], { encoding: 'utf8' })
+    return new RegExp(`${last}" # handle (\\d+)`).exec(rules)?.[1]
+  }
   const damages = [
-    [`add element inet ${table} links { "${bridge}" . "lo" }`, /"lo"\s*[,}]/],
-    [`add table inet ${table} { flags dormant; }`, /flags dormant/],
-  ] as const
-  for (const [command, trace] of damages) {
-    execFileSync('nft', [command])
+    {
+      command: () =>
+        `replace rule inet ${table} forward handle ${handle()} accept comment "${last}"`,
+      trace: new RegExp(`^\\s*accept comment "${last}"`, 'm'),
+      fact: /a rule was not as pak made it/,
+    },
+    {
+      command: () => `add element inet ${table} links { "${bridge}" . "lo" }`,
+      trace: /"lo"\s*[,}]/,
+      fact: /its set links had .* of nobody/,
+    },
+    {
+      command: () => `insert rule inet ${table} guard tcp dport 4 drop`,
+      trace: /dport 4 drop/,
+      fact: /its chain guard was not as pak made it/,
+    },
+    {
+      command: () => `add table inet ${table} { flags dormant; }`,
+      trace: /flags dormant/,
+      fact: /its table was dormant/,
+    },
+  ]
+  for (const { command, trace, fact } of damages) {
+    execFileSync('nft', [command()])
     assert.match(shown(), trace)
-    await pak.ok(['up', '-d'])
-    assert.not.match(shown(), trace)
+    await within3s(String(fact), () => !trace.test(shown()))
+    await told(pak, new RegExp(`firewall.* project/paktdf .*firewall: ${fact.source}`))
   }
   assert.equal(await pids(pak), before)
 })

@@ -27,7 +27,7 @@ import { lostMonitor } from './monitors.ts'
 import type { ContainerRecord, NetworkRecord, ProjectRecords, Run } from './records.ts'
 import { isOutOfReach } from './resolvers.ts'
 import { containerSubject, networksSubject, type Soundness } from './soundness.ts'
-import { tunnelDrift } from './tunnels.ts'
+import { mtuOf, tunnelDrift } from './tunnels.ts'
 
 /** What is not as pak made it, by name. Made of plain reads that never wait: cheap enough for a timer. */
 export interface Differences {
@@ -141,7 +141,7 @@ function formDrift(host: LinuxHost, view: NetworkView, record: NetworkRecord): s
   if (kind === 'lan') return parentDrift(host, record)
   const all = everyServiceAddress(record)
   const services = all.filter((address) => !address.includes(':'))
-  const fact = bridgeDrift(host.kernel, view, { ...record, services })
+  const fact = bridgeDrift(host.kernel, view, { ...record, services, mtu: mtuOf(record) })
   if (fact !== null) return fact
   const tunnel = tunnelDrift(host, view, record)
   if (tunnel !== null || record.ipv6 === undefined) return tunnel

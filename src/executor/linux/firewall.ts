@@ -47,6 +47,8 @@ async function applyOne(
   { project }: RunContext,
 ): Promise<StepOutcome> {
   const { table } = host.layout
+  const look = (question: { readonly lifts: boolean; readonly policies: string | null }) =>
+    host.seenTable.look(question)
   try {
     const before = [...(await withJoined(host, project)).networks.values()]
     const had = before.some((record) => Object.keys(serviceAddresses(record)).length > 0)
@@ -54,9 +56,10 @@ async function applyOne(
     const guarded = planned ?? (await host.records.of(project)).project?.policies ?? null
     const lifts = had || args.services.length > 0 || guarded !== null
     if (isEmpty(args)) {
-      await besideOthers(host, (others) =>
-        removeFirewall(host.kernel, { table, project, lifts, others }),
-      )
+      await besideOthers(host, async (others) => {
+        const request = { table, project, lifts, others }
+        host.seenTable.trust(await removeFirewall(host.kernel, request, look))
+      })
       host.others.forget()
       await rememberPolicies(host, project, null)
       return null
@@ -73,8 +76,8 @@ async function applyOne(
     const policed = policyFacets(host, all, planned)
     const at = { table, project, dnsPort, networks, joined }
     const request = { ...at, published, services, lifts, ...policed }
-    const seen = await besideOthers(host, (others) =>
-      applyFirewall(host.kernel, { ...request, others }),
+    const seen = await besideOthers(host, async (others) =>
+      host.seenTable.trust(await applyFirewall(host.kernel, { ...request, others }, look)),
     )
     // What is there now is not what was seen. Looked at while containers start, not when the next command waits.
     if (seen.some((chain) => isClosed(chain, { table, dnsPort }))) host.others.lookAgain()

@@ -164,6 +164,7 @@ async function observePublished(
   )
   const ownerOf = (address: string) => owners.get(address) ?? null
   return {
+    ...(seen.fault === null ? {} : { fault: seen.fault }),
     networks: facts.networks,
     published: wholePorts(networks, facts.published).map(({ address, ...port }) => ({
       ...port,

@@ -61,19 +61,28 @@ export function startSentinel(
       if (project !== null && networks.size + containers.size > 0)
         tell({ project: name, cause: 'firewall changed', kind: 'echo' })
   }
+  let learning: NodeJS.Timeout | null = null
+  const learn = () => {
+    learning ??= setTimeout(() => {
+      learning = null
+      host.seenTable.learn().catch(onError)
+    }, SETTLE_MS)
+  }
   const table = watchTable((events) => {
-    const rest = events.filter((event) => !event.includes(host.layout.table))
-    if (rest.length < events.length) host.seenTable.forget()
-    const hasOthers = host.others.known && rest.some((event) => /forward|input/i.test(event))
-    if (!hasOthers && rest.length === events.length) return
+    const rest = events?.filter((event) => !event.includes(host.layout.table))
+    const isOwn = rest === undefined || rest.length < (events?.length ?? 0)
+    if (isOwn) host.seenTable.forget()
+    const hasOthers =
+      host.others.known && (rest?.some((event) => /forward|input/i.test(event)) ?? true)
+    if (!hasOthers && !isOwn) return
     othersChanged ||= hasOthers
     settling ??= setTimeout(settled, SETTLE_MS)
-  })
+  }, learn)
   timer.unref()
   return {
     [Symbol.dispose]() {
       clearInterval(timer)
-      if (settling !== null) clearTimeout(settling)
+      for (const each of [settling, learning]) if (each !== null) clearTimeout(each)
       limits[Symbol.dispose]()
       table[Symbol.dispose]()
     },

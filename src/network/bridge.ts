@@ -81,7 +81,7 @@ export function bridgeBatch(
     return [
       // With a MAC of its own a bridge keeps it; otherwise it changes with its ports, under the containers' ARP.
       ...(existing.has(name)
-        ? [`link set dev ${checked.name} address ${macAddress(gateway)}`]
+        ? []
         : [`link add name ${checked.name} address ${macAddress(gateway)} type bridge`]),
       ...(mtu === undefined ? [] : [`link set dev ${checked.name} mtu ${mtuWord(mtu)}`]),
       `addr replace ${checked.gateway}/${prefixLength(prefix)} brd + dev ${checked.name}`,
@@ -185,8 +185,13 @@ export async function createBridges(
       .filter((address) => !services.some((service) => address === `${service}/32`))
       .map((address) => `addr del ${address} dev ${name}`),
   )
+  // Who is told the MAC that it has forgets its neighbours all the same.
+  const others = bridges
+    .filter(({ name, gateway }) => byName.get(name)?.mac !== macAddress(gateway))
+    .filter(({ name }) => byName.has(name))
+    .map(({ name, gateway }) => `link set dev ${name} address ${macAddress(gateway)}`)
   const existing = new Set(links.map(({ name }) => name))
-  await ipBatch(kernel, [...stale, ...bridgeBatch(bridges, existing), ...ports])
+  await ipBatch(kernel, [...stale, ...others, ...bridgeBatch(bridges, existing), ...ports])
   await allowForwarding(kernel)
   await Promise.all(bridges.map((bridge) => tuneBridge(kernel, bridge)))
   await enableIpv6(kernel, bridges)
@@ -330,6 +335,7 @@ async function tuneBridge(kernel: Kernel, { name, ipv6 }: Bridge): Promise<void>
 interface LinkFacts {
   readonly name: string
   readonly kind: string
+  readonly mac: string
   readonly addresses: readonly string[]
 }
 
@@ -341,6 +347,7 @@ async function readLinks(kernel: Kernel): Promise<LinkFacts[]> {
 /** What is used of ip-address(8)'s JSON; every key may be missing. */
 interface IpLink {
   readonly ifname?: string
+  readonly address?: string
   readonly linkinfo?: { readonly info_kind?: string }
   readonly addr_info?: readonly { family?: string; local?: string; prefixlen?: number }[]
 }
@@ -349,6 +356,7 @@ function parseLink(link: IpLink): LinkFacts {
   return {
     name: link.ifname ?? '',
     kind: link.linkinfo?.info_kind ?? '',
+    mac: link.address ?? '',
     addresses: (link.addr_info ?? [])
       .filter(({ family }) => family === 'inet')
       .map(({ local, prefixlen }) => `${local}/${prefixlen}`),

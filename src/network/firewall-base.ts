@@ -44,6 +44,14 @@ export const SETS = {
   seals: `typeof iifname . udp dport . ${VNI}`,
 } as const
 
+/** Sets that the kernel fills by itself; nothing of a project is in them. */
+const METERS = {
+  /** Who asks for names, and how often. So many as fit, or a container that lies about its address would fill the memory. */
+  questions: 'type ipv4_addr; size 4096; flags dynamic,timeout; timeout 10s',
+} as const
+
+export const TABLE_SETS: Readonly<Record<string, string>> = { ...SETS, ...METERS }
+
 export const MAPS = {
   /** host address . protocol . port : container address . port */
   published: 'type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service',
@@ -160,6 +168,11 @@ function chain(
   return { name, hook: { type: hook[0], hook: hook[1], priority: hook[2] }, rules }
 }
 
+/** Of one container in a second: more than any needs, and few enough that the name server keeps up on a slow core. */
+const MOST_QUESTIONS = 6_000
+/** A socket's queue holds some 270 of them (net.core.rmem_default), and there are others who ask. */
+const QUESTIONS_AT_ONCE = 200
+
 // route_localnet on our bridges would let a neighbour send to 127.0.0.1 (CVE-2020-8558), and the
 // published ports of 127.0.0.1 are rewritten before the kernel looks for martians.
 const GUARD: readonly Rule[] = [
@@ -170,6 +183,13 @@ const GUARD: readonly Rule[] = [
     match: 'iifname @bridges ip6 saddr != { ::, fe80::/10 } ip6 saddr != @subnets6 drop',
     comment: 'a container has addresses of containers only',
   },
+  // The name server has one queue for all: what one asks too much would be lost for its neighbours.
+  ...(['gateways', 'doors'] as const).map((places) => ({
+    match:
+      `iifname . ip daddr @${places} udp dport 53` +
+      ` update @questions { ip saddr limit rate over ${MOST_QUESTIONS}/second burst ${QUESTIONS_AT_ONCE} packets } drop`,
+    comment: `questions beyond ${MOST_QUESTIONS} a second of one container, ${places}`,
+  })),
 ]
 
 const PUBLISH: readonly Rule[] = [

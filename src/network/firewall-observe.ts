@@ -10,6 +10,7 @@ import {
   portOfDnsComment,
   SETS,
   type SetName,
+  TABLE_SETS,
 } from './firewall-base.ts'
 import type { FirewallElement } from './firewall-elements.ts'
 import type { Lift } from './firewall-lift.ts'
@@ -170,7 +171,7 @@ interface NftSet {
 
 function faultOf(objects: readonly NftObject[], dnsPort: number): string | null {
   const names = new Set(objects.map(({ set, map }) => (set ?? map)?.name))
-  const lost = [...Object.keys(SETS), ...Object.keys(MAPS)].find((name) => !names.has(name))
+  const lost = [...Object.keys(TABLE_SETS), ...Object.keys(MAPS)].find((name) => !names.has(name))
   if (lost !== undefined) return `its set ${lost} was gone`
   // Dormant: its chains are not asked.
   if (objects.some(({ table }) => table?.flags !== undefined)) return 'its table was dormant'

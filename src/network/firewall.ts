@@ -3,7 +3,7 @@ import type { Kernel } from '../kernel/kernel.ts'
 import { nftApply } from '../kernel/nft.ts'
 import { type HostPort, hostsMeet, portText } from '../model/port.ts'
 import { identityElements, identityScript } from './firewall-antispoof.ts'
-import { ADMIN, baseChains, chainScript, MAPS, SETS, type SetName } from './firewall-base.ts'
+import { ADMIN, baseChains, chainScript, MAPS, type SetName, TABLE_SETS } from './firewall-base.ts'
 import { contentOf, type FirewallRequest } from './firewall-content.ts'
 import {
   elementKey,
@@ -302,7 +302,7 @@ function refuseTaken(wanted: readonly FirewallElement[], others: readonly Firewa
 function baseScript(table: string, dnsPort: number): string[] {
   return [
     `table inet ${table} {`,
-    ...Object.entries(SETS).map(([name, type]) => `  set ${name} { ${type}; }`),
+    ...Object.entries(TABLE_SETS).map(([name, type]) => `  set ${name} { ${type}; }`),
     ...Object.entries(MAPS).map(([name, type]) => `  map ${name} { ${type}; }`),
     ...baseChains(portNumber(dnsPort)).flatMap(chainScript),
     '}',

@@ -1,6 +1,6 @@
 import { formatIpv6, parseIpv6 } from '../../model/ipv6.ts'
 import { isAddress } from '../ipv4.ts'
-import { parseQuery, type Query, RCODE, refusal, reply } from './message.ts'
+import { misunderstood, parseQuery, type Query, RCODE, refusal, reply } from './message.ts'
 import { askedService, matches } from './service.ts'
 import type { Scope } from './zone.ts'
 
@@ -26,15 +26,15 @@ export type Verdict =
 export function answer(bytes: Buffer, context: AnswerContext): Verdict {
   const query = parseQuery(bytes)
   if (query === 'ignored') return { kind: 'ignore' }
-  if (typeof query === 'number') return refuse(bytes, query)
-  if (query.class !== 'IN') return refuse(bytes, RCODE.refused, query.questionEnd)
-  if (query.type === 'AXFR' || query.type === 'IXFR')
-    return refuse(bytes, RCODE.refused, query.questionEnd)
+  if (typeof query === 'number') return { kind: 'reply', message: misunderstood(bytes, query) }
+  if (query.edns !== null && query.edns.version > 0) return refuse(query, RCODE.badVers)
+  if (query.class !== 'IN') return refuse(query, RCODE.refused)
+  if (query.type === 'AXFR' || query.type === 'IXFR') return refuse(query, RCODE.refused)
   if (query.type === 'PTR') return pointer(query, context)
   if (query.type === 'SRV') return located(query, context)
   const addresses = context.scope.lookup(query.name)
   if (addresses === null) return outside(query, context.scope)
-  if (addresses.length === 0) return refuse(bytes, RCODE.nxDomain, query.questionEnd)
+  if (addresses.length === 0) return refuse(query, RCODE.nxDomain)
   // ANY gets one type (RFC 8482); all but A and AAAA: the name exists, with nothing of it.
   if (query.type === 'AAAA')
     return records(query, 'AAAA', rotate(context.scope.lookup6(query.name), context.turn), context)
@@ -54,7 +54,7 @@ function located(query: Query, context: AnswerContext): Verdict {
       ports.flatMap((port) => (matches(asked, port) ? `${port.port} ${name}` : [])),
     )
   const known = found.length > 0 || (asked.port === null && addresses.length > 0)
-  if (!known) return refuse(query.bytes, RCODE.nxDomain, query.questionEnd)
+  if (!known) return refuse(query, RCODE.nxDomain)
   return records(query, 'SRV', rotate([...new Set(found)], turn), context)
 }
 
@@ -76,9 +76,9 @@ export function askedAddress(name: string): string | null {
 }
 
 function outside(query: Query, scope: Scope): Verdict {
-  if (scope.internal) return refuse(query.bytes, RCODE.nxDomain, query.questionEnd)
+  if (scope.internal) return refuse(query, RCODE.nxDomain)
   // The answer to ANY is larger than the question by far: nothing to ask a stranger for.
-  if (query.type === 'ANY') return refuse(query.bytes, RCODE.notImp, query.questionEnd)
+  if (query.type === 'ANY') return refuse(query, RCODE.notImp)
   return { kind: 'forward', query }
 }
 
@@ -93,9 +93,9 @@ function records(
   return { kind: 'reply', message: reply(query, { type, data, ttlSeconds, maxBytes }) }
 }
 
-const refuse = (bytes: Buffer, rcode: number, questionEnd?: number): Verdict => ({
+const refuse = (query: Query, rcode: number): Verdict => ({
   kind: 'reply',
-  message: refusal(bytes, rcode, questionEnd),
+  message: refusal(query, rcode),
 })
 
 function rotate<T>(list: readonly T[], turn: number): readonly T[] {

@@ -159,7 +159,7 @@ export function bounded(
   }
 }
 
-const failure = (query: Query): Buffer => refusal(query.bytes, RCODE.servFail, query.questionEnd)
+const failure = (query: Query): Buffer => refusal(query, RCODE.servFail)
 
 interface Attempt {
   readonly server: string

@@ -10,13 +10,22 @@ export interface Query {
   readonly class: string
   /** Where the question section ends in `bytes`. */
   readonly questionEnd: number
-  readonly edns: boolean
+  /** RFC 6891; `null`: without. */
+  readonly edns: { readonly version: number } | null
   /** What the asker can take over UDP, in bytes. */
   readonly udpBytes: number
 }
 
-/** RFC 1035, section 4.1.1. */
-export const RCODE = { noError: 0, formErr: 1, servFail: 2, nxDomain: 3, notImp: 4, refused: 5 }
+/** RFC 1035, section 4.1.1; from 16 on the upper bits are in the OPT record (RFC 6891, section 6.1.3). */
+export const RCODE = {
+  noError: 0,
+  formErr: 1,
+  servFail: 2,
+  nxDomain: 3,
+  notImp: 4,
+  refused: 5,
+  badVers: 16,
+}
 
 const HEADER_BYTES = 12
 const CLASSIC_UDP_BYTES = 512
@@ -46,15 +55,22 @@ export function parseQuery(bytes: Buffer): Query | number | 'ignored' {
     type: question.type,
     class: question.class ?? 'IN',
     questionEnd,
-    edns: opt !== undefined,
+    edns: opt === undefined ? null : { version: 'ednsVersion' in opt ? opt.ednsVersion : 0 },
     udpBytes: Math.min(UDP_BYTES, Math.max(CLASSIC_UDP_BYTES, offered)),
   }
 }
 
-/** An answer without records; the question is repeated when it could be read. */
-export function refusal(bytes: Buffer, rcode: number, questionEnd = HEADER_BYTES): Buffer {
-  return message(bytes, { rcode, questionEnd, records: [], edns: false, truncated: false })
+/** An answer without records. */
+export function refusal(
+  { bytes, questionEnd, edns }: Pick<Query, 'bytes' | 'questionEnd' | 'edns'>,
+  rcode: number,
+): Buffer {
+  return message(bytes, { rcode, questionEnd, records: [], edns: edns !== null, truncated: false })
 }
+
+/** The same to what could not be read: without the question. */
+export const misunderstood = (bytes: Buffer, rcode: number): Buffer =>
+  refusal({ bytes, questionEnd: HEADER_BYTES, edns: null }, rcode)
 
 type Type = keyof typeof TYPES
 
@@ -73,7 +89,7 @@ export interface Answer {
 /** An answer about the query's name. No data means: the name exists, it has nothing of that type. */
 export function reply(query: Query, { type, data, ttlSeconds, maxBytes }: Answer): Buffer {
   const records = data.map((text) => answerRecord(type, text, ttlSeconds))
-  const fixed = query.questionEnd + (query.edns ? OPT.length : 0)
+  const fixed = query.questionEnd + (query.edns === null ? 0 : OPT.length)
   let size = fixed
   const fitting = records.filter((bytes) => {
     size += bytes.length
@@ -83,7 +99,7 @@ export function reply(query: Query, { type, data, ttlSeconds, maxBytes }: Answer
     rcode: RCODE.noError,
     questionEnd: query.questionEnd,
     records: fitting,
-    edns: query.edns,
+    edns: query.edns !== null,
     truncated: fitting.length < records.length,
   })
 }
@@ -91,7 +107,8 @@ export function reply(query: Query, { type, data, ttlSeconds, maxBytes }: Answer
 /** A server's answer cut to its question, with the TC bit: ask again over TCP. */
 export function truncate(query: Query): Buffer {
   const { questionEnd, edns } = query
-  return message(query.bytes, { rcode: 0, questionEnd, records: [], edns, truncated: true })
+  const parts = { rcode: RCODE.noError, questionEnd, records: [], edns: edns !== null }
+  return message(query.bytes, { ...parts, truncated: true })
 }
 
 interface Parts {
@@ -108,15 +125,21 @@ function message(query: Buffer, parts: Parts): Buffer {
   const flags = query.readUInt16BE(2)
   const QR_AND_RA = 0x8080
   const kept = flags & 0x7900 // opcode and RD
-  head.writeUInt16BE(kept | QR_AND_RA | (parts.truncated ? 0x0200 : 0) | parts.rcode, 2)
+  head.writeUInt16BE(kept | QR_AND_RA | (parts.truncated ? 0x0200 : 0) | (parts.rcode & 0xf), 2)
   head.writeUInt16BE(parts.questionEnd > HEADER_BYTES ? 1 : 0, 4)
   head.writeUInt16BE(parts.records.length, 6)
   head.writeUInt16BE(0, 8)
   head.writeUInt16BE(parts.edns ? 1 : 0, 10)
-  return Buffer.concat([head, ...parts.records, ...(parts.edns ? [OPT] : [])])
+  return Buffer.concat([head, ...parts.records, ...(parts.edns ? [optWith(parts.rcode)] : [])])
 }
 
-/** RFC 6891: root name, type 41, our UDP size, no flags, no options. */
+function optWith(rcode: number): Buffer {
+  const record = Buffer.from(OPT)
+  record[5] = rcode >> 4
+  return record
+}
+
+/** RFC 6891: root name, type 41, our UDP size, upper bits of an RCODE, version 0, no flags, no options. */
 const OPT = Buffer.from([0, 0, 41, UDP_BYTES >> 8, UDP_BYTES & 0xff, 0, 0, 0, 0, 0, 0])
 
 /** The owner is a pointer to the question's name, which always stands at the same place. */

@@ -52,8 +52,7 @@ export function peerNames(options: PeerOptions = {}): PeerNames {
     const answers = await Promise.all(scope.peers.map((peer) => ask(peer, about)))
     const found = best(answers)
     const known = (scope.lookup(name) ?? []).length + found.data.length > 0
-    if (!known && answers.includes(null))
-      return refusal(query.bytes, RCODE.servFail, query.questionEnd)
+    if (!known && answers.includes(null)) return refusal(query, RCODE.servFail)
     if (found.data.length === 0) return scope
     return located ? withTargets(scope, service, found.data) : withAddresses(scope, name, found)
   }

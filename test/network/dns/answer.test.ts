@@ -196,6 +196,25 @@ test('a large service is cut over UDP and whole over TCP', () => {
   assert.equal(size(query('many'), 'tcp').count, 200)
 })
 
+test('an EDNS that nobody knows yet is told, and a refusal has EDNS where the question has', () => {
+  const opt = { type: 'OPT', name: '.', udpPayloadSize: 4096, flags: 0, options: [] }
+  const asked = (name: string, ednsVersion: number) => {
+    const bytes = query(name, 'A', { additionals: [{ ...opt, ednsVersion } as never] })
+    const verdict = answer(bytes, {
+      scope: scopeOf('10.1.0.2') as Scope,
+      transport: 'udp',
+      turn: 0,
+    })
+    if (verdict.kind !== 'reply') throw new Error(verdict.kind)
+    const { additionals = [] } = decode(verdict.message)
+    const [found] = additionals as readonly { readonly extendedRcode?: number }[]
+    return [verdict.message.readUInt16BE(2) & 0xf, found?.extendedRcode]
+  }
+  assert.equal(asked('web', 255), [0, 1])
+  assert.equal(asked('web', 0), [0, 0])
+  assert.equal(asked('gone', 0), [3, 0])
+})
+
 test('hostile packets get a refusal or nothing', () => {
   const good = query('web')
   const changed = (...bytes: [number, number][]) => {

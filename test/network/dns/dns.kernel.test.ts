@@ -27,12 +27,19 @@ const resolver = new Resolver({ timeout: ${400 * slowness}, tries: 1 })
 resolver.setServers([server])
 resolver.resolve4(name).then((found) => console.log(found.sort().join(' ')), (error) => console.log(error.code))`
 
+/** Asks as fast as it can. */
+const FLOOD = `
+use Socket; socket(my $out, PF_INET, SOCK_DGRAM, 0); connect($out, pack_sockaddr_in(53, inet_aton($ARGV[0])));
+my $ask = pack('n6 C/a* C n2', 1, 0x100, 1, 0, 0, 0, 'web', 0, 1, 1);
+while (1) { send($out, $ask, 0) }
+`
+
 const resolve = (from: Machine, server: string, name: string): Promise<string> =>
   from.run(process.execPath, '-e', ASK, server, name)
 
 testUnless(
   test,
-  hostLacks('ip', 'nft', 'nsenter', 'unshare'),
+  hostLacks('ip', 'nft', 'nsenter', 'unshare', 'perl'),
   'a container asks its gateway, others get nothing, on sockets that came as descriptors',
   async () => {
     await using host = await machine()
@@ -69,6 +76,19 @@ testUnless(
       assert.is(await resolve(web, gateway, 'db'), 'ESERVFAIL', 'of another network: asked outside')
       assert.is(await resolve(db, CLOSED.gateway, 'db'), '10.210.3.2')
       assert.is(await resolve(db, CLOSED.gateway, 'web'), 'ENOTFOUND')
+      const flood = web.start('perl', '-e', FLOOD, gateway)
+      try {
+        // Other containers are answered as ever.
+        const answers = []
+        for (let n = 0; n < 10; n++) answers.push(await resolve(db, CLOSED.gateway, 'db'))
+        assert.ok(answers.filter((each) => each === '10.210.3.2').length >= 8, answers.join(' '))
+        assert.match(
+          await host.run('nft', 'list', 'set', 'inet', 'pak_t', 'questions'),
+          '10.210.1.2',
+        )
+      } finally {
+        flood.kill('SIGKILL')
+      }
       const silent = /ETIMEOUT|ECONNREFUSED/
       assert.match(await resolve(outside, `203.0.113.1:${PORT}`, 'web'), silent)
       assert.match(await resolve(host, `127.0.0.1:${PORT}`, 'web'), silent)

@@ -1,6 +1,13 @@
 import type { Network } from '../model/desired.ts'
 import { type Check, namedPart, partOf, reportAt, sharers } from './check.ts'
-import { addressIn, firstAddress, parseSubnet, type Subnet, subnetsOverlap } from './ipv4.ts'
+import {
+  addressIn,
+  firstAddress,
+  parseSubnet,
+  roomIn,
+  type Subnet,
+  subnetsOverlap,
+} from './ipv4.ts'
 import type { Declared } from './normalize.ts'
 import { child, type Field } from './tree.ts'
 
@@ -9,6 +16,30 @@ export function checkAddresses(check: Check): void {
   const networks = check.draft.networks.filter(({ value }) => value.subnet !== null)
   checkOverlaps(check, networks)
   checkFixedAddresses(check, new Map(networks.map(({ value }) => [value.name, value])))
+  for (const network of networks) checkRoom(check, network)
+}
+
+/** Not too many for the addresses that the network can give; what other projects hold is not known here. */
+function checkRoom({ enabled, problems }: Check, { value, field }: Declared<Network>): void {
+  const { name, subnet: text, ipRange, gateway, auxAddresses = {}, cni } = value
+  if (text === null || cni !== undefined) return
+  const places = enabled.flatMap(({ service }) =>
+    service.container.networks.flatMap(({ network, ipv4 }) =>
+      network === name ? [{ ipv4, count: service.replicas }] : [],
+    ),
+  )
+  const fixed = places.flatMap(({ ipv4 }) => ipv4 ?? [])
+  const needed = places.reduce((sum, { ipv4, count }) => sum + (ipv4 === null ? count : 0), 0)
+  const subnet = parseSubnet(text)
+  const range = ipRange === undefined ? subnet : parseSubnet(ipRange, { longest: 32 })
+  const taken = [gateway ?? firstAddress(subnet), ...Object.values(auxAddresses), ...fixed]
+  const room = roomIn(subnet, range, taken)
+  if (needed > room)
+    reportAt(
+      problems,
+      subnetField(field),
+      `${range.cidr} has ${room === 0 ? 'no address' : `${room} addresses`} left for ${needed} containers`,
+    )
 }
 
 function subnetOf({ value }: Declared<Network>): Subnet {

@@ -1,4 +1,5 @@
 import type { DesiredState, Network, Service } from '../model/desired.ts'
+import { OPEN_GROUND, receiverOf } from '../model/receiver.ts'
 import { compare } from './context.ts'
 import { renamed } from './external.ts'
 import { DEFAULT_NETWORK } from './networks.ts'
@@ -87,6 +88,16 @@ export function unusedWarnings(draft: Draft): readonly string[] {
       volumes.has(value.name) ? [] : [say('volume', value.name)],
     ),
   ]
+}
+
+/** Ports that nobody can reach from other machines, as they arrive at an internal network. */
+export function portWarnings(draft: Draft, enabled: readonly ServiceDraft[]): readonly string[] {
+  const declared = new Map(draft.networks.map(({ value }) => [value.name, value]))
+  return enabled.flatMap(({ service: { name, container } }) => {
+    const network = receiverOf(container, (each) => declared.get(each) ?? OPEN_GROUND)
+    if (container.ports.length === 0 || declared.get(network ?? '')?.internal !== true) return []
+    return `ports of \`${name}\` are reached from this machine only: network \`${network}\` is internal`
+  })
 }
 
 const PLAIN_DEFAULT: Network = {

@@ -10,7 +10,7 @@ export interface Subnet {
   readonly last: number
 }
 
-export function parseSubnet(text: string, { longest = 30 } = {}): Subnet {
+export function parseSubnet(text: string, { longest = 29 } = {}): Subnet {
   const [address = '', bits, ...more] = text.split('/')
   const prefix = bits !== undefined && /^[0-9]{1,2}$/.test(bits) ? Number(bits) : Number.NaN
   if (text.includes(':'))
@@ -49,6 +49,16 @@ export function subnetsOverlap(a: Subnet, b: Subnet): boolean {
 export function addressIn(address: string, subnet: Subnet): boolean {
   const at = toNumber(address)
   return at > subnet.first && at < subnet.last
+}
+
+/** How many hosts' addresses of a subnet are in `part` of it, without those of `except`. */
+export function roomIn(subnet: Subnet, part: Subnet, except: readonly string[]): number {
+  const [first, last] = [
+    Math.max(part.first, subnet.first + 1),
+    Math.min(part.last, subnet.last - 1),
+  ]
+  const taken = new Set(except.map(toNumber))
+  return last - first + 1 - [...taken].filter((at) => first <= at && at <= last).length
 }
 
 /** The address that a network's gateway has when none is given. */

@@ -4,7 +4,14 @@ import type { DesiredState } from '../model/desired.ts'
 import { checkManifest } from './check.ts'
 import { toManifest } from './config.ts'
 import type { Context } from './context.ts'
-import { elsewhereIn, enabledServices, hostsOf, toDesired, unusedWarnings } from './desired.ts'
+import {
+  elsewhereIn,
+  enabledServices,
+  hostsOf,
+  portWarnings,
+  toDesired,
+  unusedWarnings,
+} from './desired.ts'
 import { projectVariables } from './environment.ts'
 import { findFiles, type ManifestFiles, readManifest } from './files.ts'
 import { InterpolationError, interpolate, interpolateText } from './interpolate.ts'
@@ -84,7 +91,8 @@ export async function loadManifest(request: LoadRequest): Promise<LoadedProject>
   checkManifest({ draft, enabled, project, problems })
   problems.throwIfAny()
   if (child(root, 'version') !== null) warnings.add('`version` has no meaning any more: remove it')
-  for (const warning of unusedWarnings(draft)) warnings.add(warning)
+  for (const warning of [...unusedWarnings(draft), ...portWarnings(draft, enabled)])
+    warnings.add(warning)
   const desired = toDesired(draft, enabled, project)
   return {
     desired,

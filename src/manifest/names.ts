@@ -90,6 +90,11 @@ export function parseMac(text: string): string {
   const mac = text.toLowerCase().replaceAll('-', ':')
   if (!/^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/.test(mac) || mac === '00:00:00:00:00:00')
     throw new Refusal(`expected a MAC address such as \`02:42:ac:11:00:02\`, got ${shown(text)}`)
+  if (mac.startsWith('02:50:'))
+    throw new Refusal(
+      `${shown(text)} is one of those that pak makes from addresses`,
+      'take one that does not begin with `02:50:`, or leave it out',
+    )
   return mac
 }
 

@@ -6,6 +6,14 @@ import { load, problemsOf } from './support.ts'
 const file = (network: string, attachment = '{}', more = '') =>
   `containers: { web: { image: a, networks: { front: ${attachment} }${more} } }\nnetworks: { front: ${network} }`
 
+test('ports that arrive at an internal network are warned of', async () => {
+  const ports = ', ports: ["8080:80"]'
+  const said = 'ports of `web` are reached from this machine only: network `front` is internal'
+  assert.equal((await load(file('{ internal: true }', '{}', ports))).warnings, [said])
+  assert.equal((await load(file('{ internal: true }'))).warnings, [])
+  assert.equal((await load(file('{}', '{}', ports))).warnings, [])
+})
+
 test('what a network and a place on it may say', async () => {
   const { desired, normalized } = await load(
     file(
@@ -84,6 +92,18 @@ test('what a network and a place on it may not say', async () => {
     [file('{ driver_opts: { bridge: "a b; drop" } }'), 'the name of an interface'],
     [file('{ driver_opts: { colour: red } }'), 'unknown driver option colour'],
     [file('{}', '{ mac_address: "01:00:00:00:00:01" }'), 'expected a MAC address'],
+    [file('{}', '{ mac_address: "02:50:0a:01:00:01" }'), 'one of those that pak makes'],
+    [file('{ subnet: 10.1.0.0/30 }'), "a subnet's prefix is 8 to 29"],
+    [
+      file('{ subnet: 10.1.0.0/29 }', '{}', ', replicas: 6'),
+      '10.1.0.0/29 has 5 addresses left for 6 containers',
+    ],
+    [
+      file(
+        '{ ipam: { config: [{ subnet: 10.1.0.0/24, ip_range: 10.1.0.8/31, aux_addresses: { a: 10.1.0.8, b: 10.1.0.9 } }] } }',
+      ),
+      '10.1.0.8/31 has no address left for 1 containers',
+    ],
     [file('{}', '{ interface_name: lo }'), 'the name of an interface'],
     [file('{}', '{ gw_priority: high }'), 'gw_priority'],
     [file('{}', '{ ipv6_address: "fd00::5" }'), 'needs a network with a subnet of IPv6'],

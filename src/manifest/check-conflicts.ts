@@ -19,7 +19,8 @@ export function checkConflicts(check: Check): void {
 function checkCommand({ problems }: Check, { service, field }: ServiceDraft): void {
   const { source, command, entrypoint } = service.container
   if (source.kind !== 'rootfs' || (command ?? []).length + (entrypoint ?? []).length > 0) return
-  if (['command', 'entrypoint'].some((key) => problems.covers([...field.path, key]))) return
+  const said = ['command', 'entrypoint'].map((key) => [...field.path, key])
+  if (said.some((path) => problems.covers(path) || problems.reachesInto(path))) return
   const hint = 'there is no image that could say what to run'
   reportAt(problems, partOf(field, 'rootfs'), 'a container on a `rootfs` needs a `command`', hint)
 }

@@ -178,6 +178,14 @@ networks: { n: { subnet: 10.1.0.0/24 } }
   )
 })
 
+test('what is wrong within a command is told once', async () => {
+  const problems = await problemsOf(
+    `containers: { web: { rootfs: /, command: [sh, -c, "echo $(id)"] } }`,
+  )
+  assert.is(problems.length, 1)
+  assert.match(problems[0] ?? '', 'containers.web.command[2]')
+})
+
 test('a long line is cut around the place', async () => {
   const error = await errorOf(
     `containers: { web: { image: a, labels: { a: "${'x'.repeat(500)}" }, prots: [] } }`,

@@ -8,6 +8,8 @@ const FIRST_RETRY_MS = 1_000
 const LONGEST_RETRY_MS = 300_000
 /** One transaction may be a million lines; what is looked for is in the first of them, or is looked at anyway. */
 const MOST_LINES = 10_000
+/** What it hears it keeps some of: then another one takes its place. */
+const MOST_TRANSACTIONS = 50_000
 
 /**
  * `nft monitor` (nft(8)) says what others change in the ruleset, one transaction at a time; `null`: some may
@@ -41,6 +43,7 @@ export function watchTable(
     })
     child = monitor
     let events: string[] = []
+    let heard = 0
     createInterface({ input: monitor.stdout }).on('line', (line) => {
       delayMs = FIRST_RETRY_MS
       const end = transactionEnd(line)
@@ -51,6 +54,7 @@ export function watchTable(
       if (end === 'lost') onChange(null)
       else if (isOwnTransaction(end)) onOwn()
       else onChange(all)
+      if (++heard === MOST_TRANSACTIONS) monitor.kill('SIGKILL')
     })
     monitor.once('error', () => ended(monitor))
     monitor.once('close', () => ended(monitor))

@@ -34,6 +34,8 @@ export interface FirewallRequest {
   readonly guarded?: readonly string[]
   /** Of all containers there, whosever they are; those that the table knows besides stay. */
   readonly identities?: readonly Identity[]
+  /** What other projects want of networks that plugins make: see `isShared`. Without a word: nothing. */
+  readonly heirs?: readonly FirewallElement[]
   /** Whether services have, or had, addresses: only then the table of family `bridge` is looked at. */
   readonly lifts: boolean
   /** Chains of other programs that may drop what pak lets through. */

@@ -3,7 +3,9 @@ import { nftApply } from '../kernel/nft.ts'
 import { elementScript } from './firewall.ts'
 import {
   elementKey,
+  type FirewallElement,
   type FirewallNetwork,
+  inherited,
   networkElements,
   networkOf,
   ownerOf,
@@ -17,9 +19,15 @@ import { observeFirewall } from './firewall-observe.ts'
  */
 export async function syncDoors(
   kernel: Kernel,
-  at: { readonly table: string; readonly project: string; readonly network: FirewallNetwork },
+  at: {
+    readonly table: string
+    readonly project: string
+    readonly network: FirewallNetwork
+    /** As in `FirewallRequest`. */
+    readonly heirs: readonly FirewallElement[]
+  },
 ): Promise<void> {
-  const { table, project, network } = at
+  const { table, project, network, heirs } = at
   const { elements, dnsPort } = await observeFirewall(kernel, table, { lifts: false })
   if (dnsPort === null) return
   const wanted = networkElements(project, network)
@@ -32,6 +40,7 @@ export async function syncDoors(
       !keys.has(elementKey(element)),
   )
   const missing = wanted.filter((element) => !places.has(placeOf(element)))
-  const lines = [...elementScript('delete', table, gone), ...elementScript('add', table, missing)]
+  const added = [...missing, ...inherited(gone, heirs)]
+  const lines = [...elementScript('delete', table, gone), ...elementScript('add', table, added)]
   if (lines.length > 0) await nftApply(kernel, `${lines.join('\n')}\n`)
 }

@@ -110,6 +110,16 @@ function doorElements(
 /** Networks of several projects may be one of the plugins': its door is there for all, whoever opened it. */
 export const isShared = ({ set }: FirewallElement): boolean => set === 'doors' || set === 'askers'
 
+/** Of shared elements that go, those that another project wants, as its own from now on. */
+export function inherited(
+  gone: readonly FirewallElement[],
+  heirs: readonly FirewallElement[],
+): readonly FirewallElement[] {
+  const places = new Set(gone.filter(isShared).map(placeOf))
+  const wanted = heirs.filter((element) => places.has(placeOf(element)))
+  return [...new Map(wanted.map((element) => [placeOf(element), element])).values()]
+}
+
 function tunnelKeys({ tunnel }: FirewallNetwork): readonly (readonly [SetName, string])[] {
   if (tunnel === undefined) return []
   const place = `${portWord(tunnel.port)} . ${vniWord(tunnel.vni)}`

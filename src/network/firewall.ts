@@ -9,6 +9,7 @@ import {
   elementKey,
   type FirewallElement,
   hostPortOf,
+  inherited,
   isShared,
   ownerOf,
   placeOf,
@@ -82,7 +83,7 @@ function departed(previous: FirewallFacts, request: FirewallRequest): readonly s
 /** Take a project out of the table; the table goes with its last project. */
 export async function removeFirewall(
   kernel: Kernel,
-  request: Pick<FirewallRequest, 'table' | 'project' | 'lifts' | 'others'>,
+  request: Pick<FirewallRequest, 'table' | 'project' | 'lifts' | 'others' | 'heirs'>,
   observe: Observe = by(kernel),
 ): Promise<Made> {
   const script = (previous: FirewallFacts) => firewallRemoval({ ...request, previous })
@@ -138,6 +139,9 @@ export function firewallTransaction(
     ...openingScript(request.others, request),
   ]
   const spreads = previous.spreads.filter(({ owner }) => !mine(owner))
+  const after = textsOf(wanted.elements)
+  const gone = own.filter((element) => !after.has(elementKey(element)))
+  const left = inherited(gone, request.heirs ?? [])
   if (previous.dnsPort !== request.dnsPort)
     return [
       // Deleting needs it to be there; adding what is there is no error.
@@ -145,18 +149,17 @@ export function firewallTransaction(
       ...clearScript(previous, table),
       ...baseScript(table, request.dnsPort),
       ...[...spreads, ...wanted.spreads].flatMap((spread) => newSpread(table, spread)),
-      ...elementScript('add', table, [...others, ...wanted.elements]),
+      ...elementScript('add', table, [...others, ...wanted.elements, ...left]),
       ...around,
       '',
     ].join('\n')
-  const [before, after] = [textsOf(own), textsOf(wanted.elements)]
-  const gone = own.filter((element) => !after.has(elementKey(element)))
+  const before = textsOf(own)
   const added = wanted.elements.filter((element) => !before.has(elementKey(element)))
   const known = previous.spreads.filter(({ owner }) => mine(owner))
   const lines = [
     ...elementScript('delete', table, gone),
     ...wanted.spreads.flatMap((spread) => spreadChange(table, known, spread)),
-    ...elementScript('add', table, added),
+    ...elementScript('add', table, [...added, ...left]),
     ...known
       .filter(({ chain }) => !wanted.spreads.some((spread) => spread.chain === chain))
       .flatMap((spread) => noSpread(table, spread)),
@@ -226,14 +229,16 @@ export function firewallRemoval(request: {
   readonly project: string
   readonly previous: FirewallFacts
   readonly others: readonly OtherChain[]
+  readonly heirs?: readonly FirewallElement[]
 }): string {
-  const { table, project, previous, others } = request
+  const { table, project, previous, others, heirs = [] } = request
   const policies = previous.policies === null ? [] : noPolicies(policyTableName(table, project))
   const lifts = [...liftChange(request, []), ...policies]
   if (!previous.present) return textOf([...lifts, ...closingScript(others, table)])
   const mine = (owner: string) => owner === '' || owner === project
   const own = previous.elements.filter((element) => mine(ownerOf(element)))
-  if (own.length === previous.elements.length)
+  const left = inherited(own, heirs)
+  if (own.length === previous.elements.length && left.length === 0)
     return textOf([
       ...clearScript(previous, tableWord(table)),
       ...lifts,
@@ -242,6 +247,7 @@ export function firewallRemoval(request: {
   const spreads = previous.spreads.filter(({ owner }) => mine(owner))
   return textOf([
     ...elementScript('delete', table, own),
+    ...elementScript('add', table, left),
     ...spreads.flatMap((spread) => noSpread(table, spread)),
     ...lifts,
   ])

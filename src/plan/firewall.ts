@@ -276,16 +276,17 @@ function driftFact(observed: ObservedState, before: Picture, after: Picture): st
   const possible = new Set(known.map(({ text }) => bare(text)))
   const lost = expected.filter(({ place }) => !there.has(place))
   const strays = seen.filter(({ place, text }) => !places.has(place) || !possible.has(bare(text)))
+  const unknown = missingFact('the firewall does not know network', after.networks, networks)
+  const unforwarded = factOf('not forwarded:', lost.map(({ text }) => text).sort(compareText))
   const { fault } = observed.firewall
   // What follows from it is not told again.
-  if (fault !== undefined && after.networks.length + expected.length > 0)
-    return `firewall: ${fault}`
+  if (fault !== undefined && (unknown ?? unforwarded) !== null) return `firewall: ${fault}`
   const facts = [
-    missingFact('the firewall does not know network', after.networks, networks),
+    unknown,
     missingFact('the firewall knows a network that is not there:', networks, after.networks),
     after.networks.length === 0 ? null : factOf('dropped by chain', observed.firewall.closed),
     isWhole(observed) ? null : 'the policies were not in force',
-    factOf('not forwarded:', lost.map(({ text }) => text).sort(compareText)),
+    unforwarded,
     factOf('forwarded, but not published:', strays.map(({ text }) => text).sort(compareText)),
   ].filter((fact) => fact !== null)
   return facts.length === 0 ? null : facts.join('; ')

@@ -134,6 +134,23 @@ test('the table goes with its last project', () => {
   assert.is(firewallRemoval({ ...target, project: 'none', previous: holding(REQUEST, blog) }), '')
 })
 
+test('a door that another project wants stays open when the one that opened it goes', () => {
+  const network = { ...NETWORK, doors: [{ device: 'veth1', address: '10.89.0.1' }] }
+  const doors = { ...REQUEST, networks: [network], published: [] }
+  const heirs = networkElements('blog', { ...network, name: 'lan' })
+  const target = { table: 'pak', project: 'shop', others: [] }
+  const previous = holding(doors)
+  assert.is(firewallRemoval({ ...target, previous }), 'delete table inet pak\n')
+  for (const text of [
+    firewallRemoval({ ...target, previous, heirs }),
+    firewallTransaction({ ...doors, networks: [], previous, heirs }),
+    firewallTransaction({ ...doors, networks: [], previous: { ...previous, dnsPort: 1 }, heirs }),
+  ]) {
+    assert.match(text, '"veth1" . 10.89.0.1 comment "blog/lan"')
+    assert.not.match(text, 'comment "shop')
+  }
+})
+
 test('no word becomes more than a word', () => {
   const evil = ['a"b', 'a\nflush ruleset', 'a b', '', '../x', 'a;b', '{', 'x'.repeat(64), 'ü']
   for (const name of evil) {

@@ -2,7 +2,7 @@ import { ipJson } from '../../kernel/ip.ts'
 import type { CniIp } from '../../network/cni/result.ts'
 import { syncDoors } from '../../network/firewall-doors.ts'
 import { readNetwork } from '../../network/view.ts'
-import { firewallNetwork } from './firewall.ts'
+import { doorHeirs, firewallNetwork } from './firewall.ts'
 import type { LinuxHost } from './host.ts'
 import type { CniDoorRecord, NetworkRecord } from './records.ts'
 
@@ -44,6 +44,7 @@ export async function openDoors(
   network: NetworkRecord,
 ): Promise<void> {
   const { table } = host.layout
-  await syncDoors(host.kernel, { table, project, network: firewallNetwork(network) })
+  const heirs = doorHeirs(host, project)
+  await syncDoors(host.kernel, { table, project, network: firewallNetwork(network), heirs })
   host.seenTable.forget()
 }

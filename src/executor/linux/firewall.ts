@@ -12,6 +12,7 @@ import {
   removeFirewall,
   type ServiceAddress,
 } from '../../network/firewall.ts'
+import { type FirewallElement, networkElements } from '../../network/firewall-elements.ts'
 import { isClosed, type OtherChain } from '../../network/firewall-others.ts'
 import { hasAddress6, readNetwork } from '../../network/view.ts'
 import type { RunContext, StepOutcome } from '../executor.ts'
@@ -55,9 +56,10 @@ async function applyOne(
     const { policies: planned = null } = args
     const guarded = planned ?? (await host.records.of(project)).project?.policies ?? null
     const lifts = had || args.services.length > 0 || guarded !== null
+    const heirs = doorHeirs(host, project)
     if (isEmpty(args)) {
       await besideOthers(host, async (others) => {
-        const request = { table, project, lifts, others }
+        const request = { table, project, lifts, others, heirs }
         host.seenTable.trust(await removeFirewall(host.kernel, request, look))
       })
       host.others.forget()
@@ -75,7 +77,7 @@ async function applyOne(
       .map(firewallNetwork)
     const policed = policyFacets(host, all, planned)
     const at = { table, project, dnsPort, networks, joined }
-    const request = { ...at, published, services, lifts, ...policed }
+    const request = { ...at, published, services, lifts, heirs, ...policed }
     const seen = await besideOthers(host, async (others) =>
       host.seenTable.trust(await applyFirewall(host.kernel, { ...request, others }, look)),
     )
@@ -147,6 +149,17 @@ async function knownNetworks(
     return firewallNetwork(record)
   })
 }
+
+/** What other projects want of doors that are open for whoever comes. */
+export const doorHeirs = (host: LinuxHost, project: string): readonly FirewallElement[] =>
+  host.records
+    .loaded()
+    .filter(({ name }) => name !== project)
+    .flatMap(({ name, networks }) =>
+      [...networks.values()].flatMap((record) =>
+        record.cni === undefined ? [] : networkElements(name, firewallNetwork(record)),
+      ),
+    )
 
 export function firewallNetwork(record: NetworkRecord): FirewallNetwork {
   const { spec, bridge, subnet, gateway, ipv6, cni } = record

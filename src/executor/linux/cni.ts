@@ -194,7 +194,7 @@ async function settleOne(
   const { name } = at.network.spec
   const result = now(host, at.id)?.cni?.[name]?.result ?? {}
   const { ips, hostLinks } = parseResult(result)
-  const door = await doorOf(host, ips)
+  const door = await doorOf(host, { ips, hostLinks })
   const found = hostLinks.filter((link) => !at.links.has(link))
   await rememberNetwork(host, project, { network: name, found, door })
   const four = ips.find(({ address }) => !address.includes(':'))?.address
@@ -224,10 +224,12 @@ async function rememberNetwork(
     at.found.map((link) => host.kernel.exists(`/sys/class/net/${link}/bridge`)),
   )
   const made = at.found.filter((_, index) => isBridge[index])
+  const links = new Set(await host.kernel.list('/sys/class/net'))
+  // From here on nobody else comes between: several containers get theirs at a time.
   const record = host.records.peek(project)?.networks.get(at.network)
   if (record?.cni === undefined) return
   const bridges = [...new Set([...record.cni.bridges, ...made])].sort()
-  const doors = await withDoor(host, record.cni.doors, at.door)
+  const doors = withDoor(record.cni.doors, at.door, links)
   const after = { ...record, cni: { ...record.cni, bridges, doors } }
   if (JSON.stringify(after.cni) === JSON.stringify(record.cni)) return
   await host.records.putNetwork(project, after)

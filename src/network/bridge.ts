@@ -125,10 +125,16 @@ export function vethBatch(links: readonly Link[]): string[] {
   })
 }
 
-// Where br_netfilter is on (Docker, Kubernetes), a container's packet to its own published port is
-// rewritten inside the bridge, and has to leave by the port that it came in by.
+/**
+ * Where br_netfilter is on (Docker, Kubernetes), a container's packet to its own published port is
+ * rewritten inside the bridge, and has to leave by the port that it came in by.
+ *
+ * Frames to 01:80:c2:00:00:0X go to this host past every chain, as the port's own and not the bridge's,
+ * and teach it MACs (br_handle_frame), unless a port passes them on as all others: then they are a
+ * multicast like any. Pause frames (01) cannot be, and go nowhere.
+ */
 const portOptions = (host: string, isolated: boolean): string =>
-  `link set dev ${host} type bridge_slave hairpin on${isolated ? ' isolated on' : ''}`
+  `link set dev ${host} type bridge_slave hairpin on group_fwd_mask 0xfffd${isolated ? ' isolated on' : ''}`
 
 /** Lines that put veths back on a bridge that was made anew. */
 export const attachBatch = (
@@ -311,7 +317,9 @@ async function allowForwarding6(kernel: Kernel): Promise<void> {
       hint: 'leave `enable_ipv6` out',
     })
   if (on.trim() === '1') return
+  // Not of links to come, which are containers' as well.
   for (const name of await kernel.list(folder)) {
+    if (name === 'all' || name === 'default') continue
     const path = `${folder}/${name}/accept_ra`
     if ((await kernel.readText(path))?.trim() === '1') await kernel.writeText(path, '2')
   }

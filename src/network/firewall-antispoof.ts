@@ -41,6 +41,12 @@ export const ANTISPOOF_CHAINS: readonly Chain[] = [
         comment: 'says that it has its own address, ipv6',
       },
       {
+        // Who asks for a neighbour's in the manner of one that looks whether it is free takes it from it.
+        match:
+          'ip6 saddr :: icmpv6 type nd-neighbor-solicit iifgroup . @th,64,128 != @claims6 drop',
+        comment: 'looks whether its own address is free',
+      },
+      {
         match: `icmpv6 type { nd-neighbor-solicit, nd-router-solicit, mld-listener-report, mld-listener-done, mld2-listener-report } ${BY_ITSELF} accept`,
         comment: 'asks for others',
       },
@@ -114,16 +120,42 @@ export const identitySets = (elements: readonly IdentityElement[]): readonly str
     '  }',
   ])
 
-/** Lines that make a table that is there know more. */
-export const identityScript = (
-  table: string,
-  elements: readonly IdentityElement[],
-): readonly string[] =>
-  setNames.flatMap((set) =>
-    of(set, elements).length === 0
-      ? []
-      : [`add element bridge ${table} ${set} { ${of(set, elements).join(', ')} }`],
+/** Lines that make a table that is there know what `identityChange` says. */
+export const identityScript = (table: string, { added, gone }: IdentityChange): readonly string[] =>
+  (
+    [
+      ['delete', gone],
+      ['add', added],
+    ] as const
+  ).flatMap(([verb, elements]) =>
+    setNames.flatMap((set) =>
+      of(set, elements).length === 0
+        ? []
+        : [`${verb} element bridge ${table} ${set} { ${of(set, elements).join(', ')} }`],
+    ),
   )
+
+export interface IdentityChange {
+  readonly added: readonly IdentityElement[]
+  readonly gone: readonly IdentityElement[]
+}
+
+/** Of these containers' ports nothing but this is known afterwards; who is on other ports is not asked. */
+export function identityChange(
+  known: Iterable<IdentityElement>,
+  identities: readonly Identity[],
+): IdentityChange {
+  const before = new Set(known)
+  const wanted = new Set(identities.flatMap(identityElements))
+  const ports = new Set([...wanted].map(portOf))
+  return {
+    added: [...wanted].filter((each) => !before.has(each)),
+    gone: [...before].filter((each) => ports.has(portOf(each)) && !wanted.has(each)),
+  }
+}
+
+/** The group of the port that an element is about. */
+const portOf = (element: IdentityElement): string => element.split(' ')[1] ?? ''
 
 const setNames = Object.keys(SETS) as readonly SetName[]
 
@@ -137,7 +169,7 @@ export const identitiesWithin = (
 ): readonly IdentityElement[] => {
   const ranges = subnets.map(linkGroups)
   return [...elements].filter((each) => {
-    const group = Number(each.split(' ')[1])
+    const group = Number(portOf(each))
     return ranges.some(({ first, last }) => first <= group && group <= last)
   })
 }

@@ -5,6 +5,7 @@ import { parseCidr } from './ipv4.ts'
 
 /** What is used of libnftables-json(5) of that table; every key may be missing. */
 interface NftObject {
+  readonly table?: { readonly flags?: unknown }
   readonly map?: { readonly name?: string; readonly elem?: readonly unknown[] }
   readonly set?: { readonly name?: string; readonly elem?: readonly unknown[] }
   readonly chain?: { name?: string; type?: string; hook?: string; prio?: number; policy?: string }
@@ -23,8 +24,15 @@ export function liftsOf(objects: readonly NftObject[]): readonly Lift[] | null {
   )
   const replicas = new Set(lifts.flatMap(({ subnet, ofReplica }) => (ofReplica ? subnet : [])))
   const same = listed.length === replicas.size && listed.every((each) => replicas.has(String(each)))
-  const all = same ? withBound(objects, lifts) : null
-  return all !== null && chainsFor(all).every((chain) => isWhole(objects, chain)) ? all : null
+  // Dormant: its chains are not asked.
+  const awake = objects.every(({ table }) => table?.flags === undefined)
+  const all = same && awake ? withBound(objects, lifts) : null
+  if (all === null) return null
+  const chains = chainsFor(all)
+  const there = objects.filter(({ chain }) => chain !== undefined)
+  return there.length === chains.length && chains.every((chain) => isWhole(objects, chain))
+    ? all
+    : null
 }
 
 /** `null`: what is bound there, or passes to this host, is not what pak has bound. */

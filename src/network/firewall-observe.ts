@@ -21,6 +21,8 @@ import { type PolicyFacts, policyFacts } from './policy-script.ts'
 /** What pak's table holds now. */
 export interface FirewallFacts {
   readonly present: boolean
+  /** Its chains are not asked. */
+  readonly dormant: boolean
   /** What is not as pak made it, for a reader; `null`: nothing, as far as elements are not concerned. */
   readonly fault: string | null
   /** The port that names are redirected to; `null` where there is a fault. */
@@ -34,7 +36,7 @@ export interface FirewallFacts {
   readonly identities: ReadonlySet<IdentityElement>
   /** The asked project's policies; `null`: not looked at, or none. */
   readonly policies: PolicyFacts | null
-  /** Chains, sets and maps of the table that pak makes; what somebody else made in it is not here. */
+  /** Chains, sets and maps of the table that pak makes, and chains of others that the kernel asks; what an administrator's rules need is not here. */
   readonly chains: readonly string[]
   readonly sets: readonly SetName[]
   /** Rules of an administrator. */
@@ -104,6 +106,7 @@ export function firewallFacts(objects: readonly NftObject[] | null): FirewallFac
   const fault = faultOf(objects, dnsPort ?? 1)
   return {
     present: true,
+    dormant: isDormant(objects),
     fault,
     dnsPort: fault === null ? dnsPort : null,
     elements: objects.flatMap(({ set, map }) => elementsOf(set ?? map)),
@@ -111,7 +114,9 @@ export function firewallFacts(objects: readonly NftObject[] | null): FirewallFac
     lifts: null,
     identities: new Set(),
     policies: null,
-    chains: objects.flatMap(({ chain }) => (isOurs(chain?.name ?? '') ? (chain?.name ?? []) : [])),
+    chains: objects.flatMap(({ chain }) =>
+      isOurs(chain?.name ?? '') || isStray(chain) ? (chain?.name ?? []) : [],
+    ),
     sets: objects.flatMap(({ set, map }) => {
       const { name = '' } = set ?? map ?? {}
       return isSetName(name) ? [name] : []
@@ -126,6 +131,7 @@ const isOurs = (chain: string): boolean => OWN_CHAINS.has(chain) || isSpreadChai
 
 export const NO_TABLE: FirewallFacts = {
   present: false,
+  dormant: false,
   fault: 'its table was gone',
   dnsPort: null,
   elements: [],
@@ -169,16 +175,24 @@ interface NftSet {
   readonly elem?: readonly unknown[]
 }
 
+const isDormant = (objects: readonly NftObject[]): boolean =>
+  objects.some(({ table }) => table?.flags !== undefined)
+
+/** One of somebody else that sees packets by itself: an administrator's is jumped to. */
+const isStray = (chain: NftObject['chain']): boolean =>
+  chain?.hook !== undefined && !isOurs(chain.name ?? '')
+
 function faultOf(objects: readonly NftObject[], dnsPort: number): string | null {
+  if (isDormant(objects)) return 'its table was dormant'
   const names = new Set(objects.map(({ set, map }) => (set ?? map)?.name))
   const lost = [...Object.keys(TABLE_SETS), ...Object.keys(MAPS)].find((name) => !names.has(name))
   if (lost !== undefined) return `its set ${lost} was gone`
-  // Dormant: its chains are not asked.
-  if (objects.some(({ table }) => table?.flags !== undefined)) return 'its table was dormant'
   const foreign = objects
     .flatMap(({ set, map }) => elementsOf(set ?? map))
     .find(({ comment }) => comment === '')
   if (foreign !== undefined) return `its set ${foreign.set} had ${foreign.key}, of nobody`
+  const added = objects.find(({ chain }) => isStray(chain))?.chain
+  if (added !== undefined) return `its table had chain ${added.name}, of nobody`
   const odd = baseChains(dnsPort).find((chain) => !isWhole(objects, chain))
   return odd === undefined ? null : `its chain ${odd.name} was not as pak made it`
 }

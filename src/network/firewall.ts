@@ -2,7 +2,7 @@ import { PakError } from '../errors.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { nftApply } from '../kernel/nft.ts'
 import { type HostPort, hostsMeet, portText } from '../model/port.ts'
-import { identityElements, identityScript } from './firewall-antispoof.ts'
+import { identityChange, identityScript } from './firewall-antispoof.ts'
 import { ADMIN, baseChains, chainScript, MAPS, type SetName, TABLE_SETS } from './firewall-base.ts'
 import { contentOf, type FirewallRequest } from './firewall-content.ts'
 import {
@@ -104,7 +104,11 @@ async function transact(
 ): Promise<Made> {
   const attempt = async () => {
     const policies = lifts ? policyTableName(table, project) : null
-    const text = script(await observe({ table, lifts, policies }))
+    const question = { table, lifts, policies }
+    const seen = await observe(question)
+    // It has to be awake before anything of it can be deleted, in a transaction of its own.
+    if (seen.dormant) await nftApply(kernel, `add table inet ${tableWord(table)}\n`)
+    const text = script(seen.dormant ? await observe(question) : seen)
     if (text !== '') await nftApply(kernel, text)
     return [...text.matchAll(/^table (\S+ \S+) \{/gm)].map(([, name = '']) => name)
   }
@@ -179,9 +183,7 @@ function liftChange(
 ): readonly string[] {
   const { table, project, previous, identities = [] } = request
   const before = previous.lifts
-  const missing = identities
-    .flatMap(identityElements)
-    .filter((element) => !previous.identities.has(element))
+  const change = identityChange(previous.identities, identities)
   if (before === null && wanted.length === 0) return []
   const others = (before ?? []).filter(({ owner }) => owner !== project)
   const all = [...others, ...wanted].sort((a, b) => (a.subnet < b.subnet ? -1 : 1))
@@ -189,10 +191,12 @@ function liftChange(
     before !== null &&
     before.length === all.length &&
     all.every((lift) => before.some((other) => sameLift(lift, other)))
-  if (same) return identityScript(tableWord(table), missing)
+  if (same) return identityScript(tableWord(table), change)
+  const gone = new Set(change.gone)
+  const kept = [...previous.identities].filter((each) => !gone.has(each))
   return liftScript(tableWord(table), all, {
     present: before !== null,
-    identities: [...previous.identities, ...missing],
+    identities: [...kept, ...change.added],
   })
 }
 

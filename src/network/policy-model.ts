@@ -72,7 +72,8 @@ function isAt({ networks }: PolicyModel, peer: PolicyPeer, other: PolicyEndpoint
   return holds(peer.cidr, address) && !peer.except.some((block) => holds(block, address))
 }
 
-function holds(block: string, address: string): boolean {
+/** Whether an address, of either family, is in a block. */
+export function holds(block: string, address: string): boolean {
   if (block.includes(':') !== address.includes(':')) return false
   if (!block.includes(':')) return contains(block, address)
   const [outer, inner] = [parseBlock6(block), parseBlock6(address)]

@@ -103,6 +103,7 @@ function shapeText(sets: readonly string[], chains: readonly ChainShape[]): stri
 
 /** What is used of libnftables-json(5) of such a table; every key may be missing. */
 interface NftObject {
+  readonly table?: { readonly flags?: unknown }
   readonly set?: { readonly name?: string; readonly elem?: readonly unknown[] }
   readonly counter?: { readonly name?: string; readonly packets?: number; readonly bytes?: number }
   readonly chain?: { name?: string; type?: string; hook?: string; prio?: number; policy?: string }
@@ -113,6 +114,7 @@ interface NftObject {
 export function policyFacts(listed: readonly unknown[] | null): PolicyFacts | null {
   if (listed === null) return null
   const objects = listed as readonly NftObject[]
+  const dormant = objects.some(({ table }) => table?.flags !== undefined)
   const sets = objects.flatMap(({ set }) =>
     set?.name === undefined
       ? []
@@ -128,10 +130,12 @@ export function policyFacts(listed: readonly unknown[] | null): PolicyFacts | nu
   })
   return {
     sets: new Map(sets),
-    shape: shapeText(
-      sets.map(([name]) => name),
-      chains,
-    ),
+    shape: dormant
+      ? 'dormant'
+      : shapeText(
+          sets.map(([name]) => name),
+          chains,
+        ),
     counts: new Map(
       objects.flatMap(({ counter }) =>
         counter?.name === undefined

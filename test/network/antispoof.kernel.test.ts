@@ -74,6 +74,23 @@ testUnless(
       open(0x86dd, '33:33:00:00:00:01', 'ff02::1', THIEF.local, 'multicast-local6'),
       open(0x86dd, EAR.mac, EAR.local, THIEF.local, 'local6'),
       open(0x86dd, EAR.mac, EAR.ipv6, THIEF.local, 'from-local6'),
+      // By the bridge's own group addresses, which go to the host past its chains.
+      ...[0x00, 0x02, 0x03, 0x0d, 0x0e].flatMap((last) => {
+        const group = `01:80:c2:00:00:0${last.toString(16)}`
+        const link = { from: FRIEND.mac, to: group }
+        return [
+          frame(
+            link,
+            0x0800,
+            udp({ from: FRIEND.ipv4, to: GATEWAY, port: PORT, text: `group${last}` }),
+          ),
+          frame(
+            { ...link, from: THIEF.mac },
+            0x86dd,
+            advertisement({ from: THIEF.local, to: 'ff02::1' }, { target: null, mac: THIEF.mac }),
+          ),
+        ]
+      }),
       // What it says of others.
       frame(
         { from: THIEF.mac, to: EVERYBODY },
@@ -109,6 +126,8 @@ testUnless(
     )
     await eventually('the last word', () => /last/.test(lab.heard()))
     assert.equal(lab.heard().trim().split('\n').sort(), ['last', 'own4', 'own6'])
+    assert.is(lab.told(), '')
+    assert.not.match(await lab.host.run('ip', '-6', 'route'), 'proto ra')
     const neighbours = await ear.run('ip', 'neigh')
     assert.not.match(neighbours, THIEF.mac)
     const ports = await lab.host.run('bridge', 'fdb', 'show', 'br', BRIDGE)
@@ -125,6 +144,8 @@ interface Lab extends AsyncDisposable {
   readonly thief: Machine
   /** What the ear has been told. */
   heard(): string
+  /** What the host has. */
+  told(): string
   send(from: Machine, ...frames: readonly Buffer[]): Promise<void>
 }
 
@@ -181,15 +202,21 @@ async function spoofLab(): Promise<Lab> {
     guarded: [BRIDGE],
     identities: [FRIEND, EAR, THIEF].map(one),
   })
-  const listener = ear.start(process.execPath, '-e', LISTEN, String(PORT))
-  let said = ''
-  listener.stdout?.on('data', (chunk: Buffer) => {
-    said += chunk.toString()
-  })
-  await eventually('it listens', () => said.startsWith('ready\n'))
+  const listener = (at: Machine) => {
+    let said = ''
+    at.start(process.execPath, '-e', LISTEN, String(PORT)).stdout?.on('data', (chunk: Buffer) => {
+      said += chunk.toString()
+    })
+    return () => said
+  }
+  const [atEar, atHost] = [listener(ear), listener(host)]
+  await eventually('both listen', () =>
+    [atEar, atHost].every((said) => said().startsWith('ready\n')),
+  )
   return {
     ...{ host, friend, ear, thief },
-    heard: () => said.slice('ready\n'.length),
+    heard: () => atEar().slice('ready\n'.length),
+    told: () => atHost().slice('ready\n'.length),
     async send(from, ...frames) {
       const index = (await from.run('ip', '-o', 'link', 'show', 'eth0')).split(':')[0] ?? ''
       await from.run(

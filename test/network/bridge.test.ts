@@ -38,7 +38,7 @@ test('veths and addresses as text', () => {
   const [mac, group] = [macAddress('10.1.0.2'), linkGroup('10.1.0.2')]
   assert.equal(vethBatch([{ host: 'pv1', bridge: 'paka', peer: 'eth0', pid: 77, mac, group }]), [
     'link add name pv1 group 167837698 master paka up type veth peer name eth0 address 02:50:0a:01:00:02 netns 77',
-    'link set dev pv1 type bridge_slave hairpin on',
+    'link set dev pv1 type bridge_slave hairpin on group_fwd_mask 0xfffd',
   ])
   const interfaces = [
     { name: 'eth0', address: '10.1.0.2', prefix: 24, gateway: null },

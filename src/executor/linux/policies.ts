@@ -1,16 +1,14 @@
 import { nftApply } from '../../kernel/nft.ts'
 import type { ObservedPolicies } from '../../model/observed.ts'
+import { policedAs } from '../../model/one-off.ts'
 import type { PlannedPolicies } from '../../model/plan.ts'
 import { ruleName, rulesOf } from '../../model/policy.ts'
 import { placeOf } from '../../model/shared.ts'
 import { macAddress } from '../../network/bridge.ts'
 import type { FirewallRequest } from '../../network/firewall.ts'
-import {
-  type Identity,
-  identityElements,
-  identityScript,
-} from '../../network/firewall-antispoof.ts'
+import { type Identity, identityChange, identityScript } from '../../network/firewall-antispoof.ts'
 import { type FirewallFacts, observeFirewall } from '../../network/firewall-observe.ts'
+import { holds } from '../../network/policy-model.ts'
 import { policyScript, shapeOf } from '../../network/policy-script.ts'
 import {
   counterName,
@@ -22,7 +20,7 @@ import {
 import { endsOf, identityOf } from './ends.ts'
 import type { LinuxHost } from './host.ts'
 import { guestsOf, networksFor, withJoined } from './joined.ts'
-import type { NetworkRecord, ProjectRecords } from './records.ts'
+import type { ContainerRecord, NetworkRecord, ProjectRecords } from './records.ts'
 
 /** The firewall's part of planned policies: addresses as they are leased. */
 export function policyFacets(
@@ -44,10 +42,12 @@ const identitiesOn = (
   host: LinuxHost,
   project: string,
   networks: readonly NetworkRecord[],
+  isMeant: (container: ContainerRecord) => boolean = () => true,
 ): readonly Identity[] =>
   networks.flatMap(({ spec }) => {
     const { owner, name } = placeOf(project, spec.name)
-    return guestsOf(host, owner, name).flatMap((guest) =>
+    const guests = guestsOf(host, owner, name).filter(({ record }) => isMeant(record))
+    return guests.flatMap((guest) =>
       endsOf(guest.record, networksFor(host, guest.project))
         .filter(({ network }) => network.spec.name === guest.called)
         .map(identityOf),
@@ -71,17 +71,15 @@ export async function admitIdentities(
       return guardedNetworks(all, planned).map(({ bridge }) => bridge)
     }),
   )
-  const elements = identities.flatMap(({ bridge, ...identity }) =>
-    guarded.has(bridge) ? identityElements(identity) : [],
-  )
-  if (elements.length === 0) return
+  const bound = identities.filter(({ bridge }) => guarded.has(bridge))
+  if (bound.length === 0) return
   const records = await host.records.of(projectName)
   const question = { lifts: true, policies: policyTableAsked(host, records) }
   const known = await host.seenTable.known(question)
-  const missing = elements.filter((element) => !known.identities.has(element))
+  const lines = identityScript(host.layout.table, identityChange(known.identities, bound))
   // A table that is not as it should be is made anew, with all who are there.
-  if (missing.length === 0 || known.lifts === null) return
-  await nftApply(host.kernel, `${identityScript(host.layout.table, missing).join('\n')}\n`)
+  if (lines.length === 0 || known.lifts === null) return
+  await nftApply(host.kernel, `${lines.join('\n')}\n`)
   host.seenTable.forget()
 }
 
@@ -139,9 +137,8 @@ export function observePolicies(
     guarded.every(({ subnet }) =>
       (lifts ?? []).some((lift) => lift.subnet === subnet && lift.isBound),
     ) &&
-    identitiesOn(host, records.name, guarded)
-      .flatMap(identityElements)
-      .every((element) => identities.has(element))
+    identityChange(identities, identitiesOn(host, records.name, guarded)).gone.length === 0 &&
+    identityChange(identities, identitiesOn(host, records.name, guarded, isUp)).added.length === 0
   const rules = planned.rules.flatMap((policies) =>
     (['ingress', 'egress'] as const).flatMap((direction) => rulesOf(policies, direction)),
   )
@@ -158,28 +155,42 @@ export function observePolicies(
   }
 }
 
-/** An address more does no harm as long as no other container has it: replicas come and go. */
+/** One that is being made, or rests, comes under its policies before it has an interface. */
+const isUp = ({ run }: ContainerRecord): boolean => run !== null
+
+/** An address more of its networks does no harm as long as no other container has it: replicas come and go. */
 function holdsSets(
-  { containers }: ProjectRecords,
+  { containers, networks }: ProjectRecords,
   wanted: PolicyTable,
   { sets }: NonNullable<FirewallFacts['policies']>,
 ): boolean {
-  const taken = new Set(
-    [...containers.values()].flatMap(({ addresses, addresses6 = {} }) => [
-      ...Object.values(addresses),
-      ...Object.values(addresses6),
-    ]),
-  )
+  const taken = addressesOf([...containers.values()])
+  const awaited = addressesOf([...containers.values()].filter((record) => !isUp(record)))
+  const blocks = [...networks.values()].flatMap(({ subnet, ipv6 }) => [
+    subnet,
+    ...(ipv6 === undefined ? [] : [ipv6.subnet]),
+  ])
   return wanted.sets.every(({ name, elements }) => {
     const there = sets.get(name) ?? new Set()
     const expected = new Set(elements)
     const extra = [...there].filter((element) => !expected.has(element))
     return (
-      elements.every((element) => there.has(element)) &&
-      extra.every((element) => name.startsWith('s') && !taken.has(element))
+      elements.every((element) => there.has(element) || awaited.has(element)) &&
+      extra.every(
+        (element) =>
+          name.startsWith('s') && !taken.has(element) && blocks.some((b) => holds(b, element)),
+      )
     )
   })
 }
+
+const addressesOf = (containers: readonly ContainerRecord[]): ReadonlySet<string> =>
+  new Set(
+    containers.flatMap(({ addresses, addresses6 = {} }) => [
+      ...Object.values(addresses),
+      ...Object.values(addresses6),
+    ]),
+  )
 
 function wantedTable(host: LinuxHost, records: ProjectRecords): PolicyTable | null {
   const planned = records.project?.policies
@@ -196,9 +207,9 @@ function holdersOf({ containers }: ProjectRecords, { members }: PlannedPolicies)
     service,
     networks: networks.map(({ network }) => network),
   }))
-  const recorded = [...containers.values()].map(({ name, service, addresses }) => ({
+  const recorded = [...containers.values()].map(({ name, service, spec, addresses }) => ({
     container: name,
-    service,
+    service: policedAs(service, spec),
     networks: Object.keys(addresses),
   }))
   return [...planned, ...recorded]

@@ -165,12 +165,15 @@ testUnless(test, lacking, 'a flushed nft table is written anew', async () => {
       fact: /its set links had .* of nobody/,
     },
     {
-      command: () => `insert rule inet ${table} guard tcp dport 4 drop`,
-      trace: /dport 4 drop/,
-      fact: /its chain guard was not as pak made it/,
+      command: () =>
+        `add chain inet ${table} zz { type filter hook forward priority 9; policy drop; }`,
+      trace: /chain zz/,
+      fact: /its table had chain zz, of nobody/,
     },
     {
-      command: () => `add table inet ${table} { flags dormant; }`,
+      // What an administrator has put in must not be in the way.
+      command: () =>
+        `add rule inet ${table} admin counter; add table inet ${table} { flags dormant; }`,
       trace: /flags dormant/,
       fact: /its table was dormant/,
     },
@@ -181,6 +184,7 @@ testUnless(test, lacking, 'a flushed nft table is written anew', async () => {
     await within3s(String(fact), () => !trace.test(shown()))
     await told(pak, new RegExp(`firewall.* project/paktdf .*firewall: ${fact.source}`))
   }
+  assert.match(shown(), /chain admin \{\s+counter/)
   assert.equal(await pids(pak), before)
 })
 

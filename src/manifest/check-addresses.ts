@@ -38,7 +38,7 @@ function checkRoom({ enabled, problems }: Check, { value, field }: Declared<Netw
     reportAt(
       problems,
       subnetField(field),
-      `${range.cidr} has ${room === 0 ? 'no address' : `${room} addresses`} left for ${needed} containers`,
+      `${range.cidr} has addresses for ${room} of ${needed} containers`,
     )
 }
 

@@ -1,15 +1,13 @@
 import { linkGroups } from './bridge.ts'
-import type { Chain } from './firewall-base.ts'
+import { type ChainObject, isWholeChain } from './firewall-chain.ts'
 import { bySubnet, chainsFor, type Lift, MAPS } from './firewall-lift.ts'
 import { parseCidr } from './ipv4.ts'
 
 /** What is used of libnftables-json(5) of that table; every key may be missing. */
-interface NftObject {
+interface NftObject extends ChainObject {
   readonly table?: { readonly flags?: unknown }
   readonly map?: { readonly name?: string; readonly elem?: readonly unknown[] }
   readonly set?: { readonly name?: string; readonly elem?: readonly unknown[] }
-  readonly chain?: { name?: string; type?: string; hook?: string; prio?: number; policy?: string }
-  readonly rule?: { readonly chain?: string; readonly comment?: string }
 }
 
 /** What the table's objects lift; `null` where it is not as pak made it. */
@@ -30,7 +28,7 @@ export function liftsOf(objects: readonly NftObject[]): readonly Lift[] | null {
   if (all === null) return null
   const chains = chainsFor(all)
   const there = objects.filter(({ chain }) => chain !== undefined)
-  return there.length === chains.length && chains.every((chain) => isWhole(objects, chain))
+  return there.length === chains.length && chains.every((chain) => isWholeChain(objects, chain))
     ? all
     : null
 }
@@ -64,22 +62,6 @@ function boundBlock(member: unknown): readonly [string, readonly string[]] {
 
 const boundKey = (subnet: string): string =>
   `${linkGroups(subnet).first}/${parseCidr(subnet).prefix}`
-
-function isWhole(objects: readonly NftObject[], { name, hook, rules }: Chain): boolean {
-  const chain = objects.find((object) => object.chain?.name === name)?.chain
-  const hooked =
-    hook === null ||
-    (chain?.type === hook.type &&
-      chain.hook === hook.hook &&
-      chain.prio === hook.priority &&
-      chain.policy === 'accept')
-  const comments = objects.flatMap(({ rule }) => (rule?.chain === name ? [rule.comment] : []))
-  return (
-    chain !== undefined &&
-    hooked &&
-    comments.join('\n') === rules.map(({ comment }) => comment).join('\n')
-  )
-}
 
 const liftsIn =
   (map: string | undefined) =>

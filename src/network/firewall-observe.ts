@@ -5,13 +5,13 @@ import { type IdentityElement, identitiesOf } from './firewall-antispoof.ts'
 import {
   ADMIN,
   baseChains,
-  type Chain,
   MAPS,
   portOfDnsComment,
   SETS,
   type SetName,
   TABLE_SETS,
 } from './firewall-base.ts'
+import { type ChainObject, isWholeChain } from './firewall-chain.ts'
 import type { FirewallElement } from './firewall-elements.ts'
 import type { Lift } from './firewall-lift.ts'
 import { liftsOf } from './firewall-lift-observe.ts'
@@ -152,22 +152,11 @@ function spreadsOf(objects: readonly NftObject[], chain: string): readonly Sprea
 }
 
 /** What is used of libnftables-json(5); every key may be missing. */
-interface NftObject {
+interface NftObject extends ChainObject {
   readonly table?: { readonly flags?: unknown }
   readonly set?: NftSet
   readonly map?: NftSet
-  readonly chain?: {
-    name?: string
-    type?: string
-    hook?: string
-    prio?: number
-    policy?: string
-  }
-  readonly rule?: {
-    readonly chain?: string
-    readonly comment?: string
-    readonly expr?: readonly unknown[]
-  }
+  readonly rule?: ChainObject['rule'] & { readonly expr?: readonly unknown[] }
 }
 
 interface NftSet {
@@ -193,24 +182,10 @@ function faultOf(objects: readonly NftObject[], dnsPort: number): string | null 
   if (foreign !== undefined) return `its set ${foreign.set} had ${foreign.key}, of nobody`
   const added = objects.find(({ chain }) => isStray(chain))?.chain
   if (added !== undefined) return `its table had chain ${added.name}, of nobody`
-  const odd = baseChains(dnsPort).find((chain) => !isWhole(objects, chain))
+  // What is in an administrator's own chain is not pak's.
+  const chains = baseChains(dnsPort).filter(({ name }) => name !== ADMIN)
+  const odd = chains.find((chain) => !isWholeChain(objects, chain))
   return odd === undefined ? null : `its chain ${odd.name} was not as pak made it`
-}
-
-function isWhole(objects: readonly NftObject[], { name, hook, rules }: Chain): boolean {
-  const found = objects.find(({ chain }) => chain?.name === name)?.chain
-  const hooked =
-    hook === null ||
-    (found?.type === hook.type &&
-      found.hook === hook.hook &&
-      found.prio === hook.priority &&
-      found.policy === 'accept')
-  const comments = objects.flatMap(({ rule }) => (rule?.chain === name ? [rule.comment ?? ''] : []))
-  return (
-    found !== undefined &&
-    hooked &&
-    (name === ADMIN || comments.join('\n') === rules.map(({ comment }) => comment).join('\n'))
-  )
 }
 
 function elementsOf(set: NftSet | undefined): FirewallElement[] {

@@ -96,13 +96,13 @@ test('what a network and a place on it may not say', async () => {
     [file('{ subnet: 10.1.0.0/30 }'), "a subnet's prefix is 8 to 29"],
     [
       file('{ subnet: 10.1.0.0/29 }', '{}', ', replicas: 6'),
-      '10.1.0.0/29 has 5 addresses left for 6 containers',
+      '10.1.0.0/29 has addresses for 5 of 6 containers',
     ],
     [
       file(
         '{ ipam: { config: [{ subnet: 10.1.0.0/24, ip_range: 10.1.0.8/31, aux_addresses: { a: 10.1.0.8, b: 10.1.0.9 } }] } }',
       ),
-      '10.1.0.8/31 has no address left for 1 containers',
+      '10.1.0.8/31 has addresses for 0 of 1 containers',
     ],
     [file('{}', '{ interface_name: lo }'), 'the name of an interface'],
     [file('{}', '{ gw_priority: high }'), 'gw_priority'],

@@ -179,10 +179,12 @@ function wiringDrift(host: LinuxHost, { record, run }: Running, ground: Ground):
   )
   const bridged = attached.filter(({ spec }) => isBridged(spec) && !ground.broken.has(spec.name))
   const facts = bridged.flatMap(({ spec, bridge }) => {
+    const address = record.addresses[spec.name]
+    if (address === undefined) return []
     const port = {
       host: hostEnd(host, record, { network: spec.name, pid: run.pid }),
       bridge,
-      group: linkGroup(record.addresses[spec.name] ?? ''),
+      group: linkGroup(address),
     }
     return portDrift(host.kernel, port, ground.ports.get(spec.name) ?? new Set()) ?? []
   })
